@@ -1,0 +1,76 @@
+//! One payload segment: a file that its owner maps writable and everybody else read-only.
+
+use crate::ids::{Identity, SegmentId};
+use crate::sync::atomic::AtomicU64;
+use crate::sys::mapping::{Access, Mapping, SharedRecord};
+use crate::sys::shm_file::{self, FileError, FileHeader, NewFile};
+use std::path::Path;
+
+const MAGIC: u64 = u64::from_le_bytes(*b"hazcatPL");
+const VERSION: u64 = 1;
+
+/// What stands at the beginning of a segment's file. Its first page is not used for chunks.
+#[repr(C)]
+struct SegmentHeaderLayout {
+    file: FileHeader,
+    id: AtomicU64,
+    owner: AtomicU64,
+}
+
+// SAFETY: repr(C), atomics only.
+unsafe impl SharedRecord for SegmentHeaderLayout {}
+
+/// Bytes at the beginning of a segment that are not handed out: header and padding to a cache line.
+pub const SEGMENT_HEADER_BYTES: usize = 64;
+
+/// A mapped segment.
+pub struct Segment {
+    id: SegmentId,
+    mapping: Mapping,
+}
+
+impl Segment {
+    /// Creates the file of a segment of `len` bytes, all of it reserved, and maps it writable.
+    ///
+    /// # Errors
+    /// [`FileError::Full`] where shared memory has no room; [`FileError::Denied`] and others as the system answers.
+    pub fn create(path: &Path, mode: u32, len: usize, id: SegmentId, owner: Identity) -> Result<Self, FileError> {
+        let size = len as u64;
+        let new = NewFile::create(path, mode, size, size)?;
+        let mapping = Mapping::new(new.file(), 0, len, Access::ReadWrite, true)
+            .map_err(|error| FileError::from_io(path, size, error))?;
+        let header = mapping
+            .record::<SegmentHeaderLayout>(0)
+            .ok_or_else(|| FileError::Corrupt { path: path.to_path_buf(), what: "shorter than a header" })?;
+        header.file.stamp(MAGIC, VERSION);
+        header.id.store(id.0, std::sync::atomic::Ordering::Relaxed);
+        header.owner.store(owner.word(), std::sync::atomic::Ordering::Relaxed);
+        new.publish()?;
+        Ok(Self { id, mapping })
+    }
+
+    /// Opens somebody else's segment read-only.
+    ///
+    /// # Errors
+    /// [`FileError::Missing`] where it is gone, [`FileError::Corrupt`] where the file is not that segment.
+    pub fn open(path: &Path, id: SegmentId) -> Result<Self, FileError> {
+        let file = shm_file::open(path, Access::ReadOnly)?;
+        let mapping = shm_file::map_checked(&file, path, Access::ReadOnly, MAGIC, VERSION, true)?;
+        let corrupt = |what| FileError::Corrupt { path: path.to_path_buf(), what };
+        let header = mapping.record::<SegmentHeaderLayout>(0).ok_or_else(|| corrupt("shorter than a header"))?;
+        if header.id.load(std::sync::atomic::Ordering::Relaxed) != id.0 {
+            return Err(corrupt("another segment's file"));
+        }
+        Ok(Self { id, mapping })
+    }
+
+    /// Its never-reused id.
+    pub fn id(&self) -> SegmentId {
+        self.id
+    }
+
+    /// Its bytes.
+    pub fn mapping(&self) -> &Mapping {
+        &self.mapping
+    }
+}

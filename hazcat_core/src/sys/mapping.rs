@@ -1,0 +1,126 @@
+//! Shared mappings with checked access.
+//!
+//! A [`Mapping`] hands out references to records only after it has checked offset, length and alignment against its own
+//! length, which is the length of the file when it was mapped (a visible file never shrinks). What lies in such a record
+//! may be scribbled on by another process at any time, so records consist of atomics ([`SharedRecord`]).
+
+use memmap2::{MmapOptions, MmapRaw};
+use std::fs::File;
+use std::io;
+
+/// What a mapping may be used for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Stores through the mapping fault.
+    ReadOnly,
+    /// Stores reach every participant; the mapping is not inherited by a forked child.
+    ReadWrite,
+}
+
+/// A type that may lie in memory which other processes write to.
+///
+/// # Safety
+/// The type is `repr(C)`, has no padding that matters, every bit pattern is a valid value, and every field that a peer
+/// may write is an atomic (so that a concurrent store is never a data race).
+pub unsafe trait SharedRecord {}
+
+// SAFETY: atomics accept every bit pattern and concurrent access.
+unsafe impl SharedRecord for std::sync::atomic::AtomicU32 {}
+// SAFETY: atomics accept every bit pattern and concurrent access.
+unsafe impl SharedRecord for std::sync::atomic::AtomicU64 {}
+// SAFETY: an array of shared records is one.
+unsafe impl<T: SharedRecord, const N: usize> SharedRecord for [T; N] {}
+
+/// A shared file mapping; unmapped on drop.
+pub struct Mapping {
+    raw: MmapRaw,
+    access: Access,
+}
+
+impl Mapping {
+    /// Maps `len` bytes of `file` from `offset` (page aligned). With `populate`, page tables are filled at once.
+    ///
+    /// # Errors
+    /// What `mmap` answers, and `InvalidInput` where the file is shorter than the range: touching pages behind its end
+    /// would be a SIGBUS.
+    pub fn new(file: &File, offset: u64, len: usize, access: Access, populate: bool) -> io::Result<Self> {
+        let end = offset.checked_add(len as u64).ok_or(io::ErrorKind::InvalidInput)?;
+        if len == 0 || file.metadata()?.len() < end {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "file is shorter than the range to map"));
+        }
+        let mut options = MmapOptions::new();
+        options.offset(offset).len(len);
+        if populate {
+            options.populate();
+        }
+        let raw = match access {
+            Access::ReadOnly => options.map_raw_read_only(file)?,
+            Access::ReadWrite => options.map_raw(file)?,
+        };
+        if access == Access::ReadWrite {
+            // A child after fork owns nothing; it must not be able to write here by accident.
+            raw.advise(memmap2::Advice::DontFork)?;
+        }
+        Ok(Self { raw, access })
+    }
+
+    /// Length in bytes.
+    pub fn len(&self) -> usize {
+        self.raw.len()
+    }
+
+    /// Whether the mapping has no bytes (it never is: `new` refuses that).
+    pub fn is_empty(&self) -> bool {
+        self.raw.len() == 0
+    }
+
+    /// Checked address of `len` bytes at `offset`.
+    #[inline]
+    pub fn range(&self, offset: usize, len: usize) -> Option<*const u8> {
+        let end = offset.checked_add(len)?;
+        if end > self.raw.len() {
+            return None;
+        }
+        Some(self.raw.as_ptr().wrapping_add(offset))
+    }
+
+    /// Checked address of `len` writable bytes at `offset`; `None` also where the mapping is read-only.
+    #[inline]
+    pub fn range_mut(&self, offset: usize, len: usize) -> Option<*mut u8> {
+        if self.access != Access::ReadWrite {
+            return None;
+        }
+        self.range(offset, len).map(<*const u8>::cast_mut)
+    }
+
+    /// The record at `offset`, if it lies inside the mapping and is aligned.
+    ///
+    /// Storing through a record of a read-only mapping faults; records of payload segments are only loaded from by peers.
+    #[inline]
+    pub fn record<T: SharedRecord>(&self, offset: usize) -> Option<&T> {
+        let at = self.range(offset, size_of::<T>())?.cast::<T>();
+        if !at.is_aligned() {
+            return None;
+        }
+        // SAFETY: in bounds and aligned (checked above), alive as long as `self`, and `SharedRecord` promises that any
+        // content and any concurrent store are fine.
+        Some(unsafe { &*at })
+    }
+
+    /// `count` consecutive records at `offset`, if they lie inside the mapping and are aligned.
+    #[inline]
+    pub fn records<T: SharedRecord>(&self, offset: usize, count: usize) -> Option<&[T]> {
+        let at = self.range(offset, count.checked_mul(size_of::<T>())?)?.cast::<T>();
+        if !at.is_aligned() {
+            return None;
+        }
+        // SAFETY: in bounds and aligned (checked above), alive as long as `self`; see `record` for the content.
+        Some(unsafe { std::slice::from_raw_parts(at, count) })
+    }
+}
+
+// SAFETY: the mapping is shared memory reached through atomics or through ranges whose users synchronise by protocol;
+// the owner of the address range may be any thread.
+unsafe impl Send for Mapping {}
+// SAFETY: as for Send; `&Mapping` only hands out shared references to atomics and raw addresses.
+unsafe impl Sync for Mapping {}

@@ -1,0 +1,1 @@
+//! ROS 2 middleware over hazcat_core.
