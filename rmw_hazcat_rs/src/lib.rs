@@ -1,1 +1,3 @@
 //! ROS 2 middleware over hazcat_core.
+
+pub mod ffi;
