@@ -43,3 +43,10 @@ pub fn ring(bell: &AtomicU32, last: &AtomicU64, wake: impl FnOnce(&AtomicU32)) {
     // Only now: a ringer that is stopped before the wake must not let another thread believe it has happened.
     last.store(u64::from(left), Ordering::Relaxed);
 }
+
+/// Rings whatever the bell's value is: for a ringer that does not know what it left there.
+pub fn ring_always(bell: &AtomicU32, wake: impl FnOnce(&AtomicU32)) {
+    // SYNC bell
+    bell.fetch_add(1, Ordering::AcqRel);
+    wake(bell);
+}

@@ -1,6 +1,9 @@
 //! The few rooms through which raw memory and system calls are reached. Everything else in the crate is safe Rust over
 //! the types here, except for payload bytes (see [`crate::payload`]).
 
+pub mod fork;
 pub mod futex;
 pub mod mapping;
+pub mod ofd_lock;
+pub mod random;
 pub mod shm_file;

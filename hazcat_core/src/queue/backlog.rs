@@ -1,0 +1,127 @@
+//! The past: messages that a subscription gets from publishers' histories instead of from the ring.
+//!
+//! A late transient-local subscription gets the last messages of every transient-local publisher; a keep-all subscription
+//! that keep-last publishers have lapped gets what keep-all publishers still keep for it. Words are noted once and read
+//! again, under protection, when their turn comes; what has fallen out of the history by then is lost, as for anybody who
+//! is slower than a publisher's depth.
+
+use super::layout::{Owner, PublisherRecord, ACTIVE};
+use super::topic::Topic;
+use crate::history::{HistoryView, HistoryWord};
+use crate::ids::{PublicationNumber, PublisherIndex, SegmentId, Sequence};
+use crate::payload::chunk::ChunkHeader;
+use crate::payload::segment::Segment;
+use crate::ring::held;
+use crate::ring::word::{MessageRef, CHUNK_UNIT};
+use crate::sync::atomic::{AtomicU64, Ordering};
+use std::ops::Range;
+use std::sync::Arc;
+
+/// A message noted for later.
+pub(super) struct Noted {
+    pub(super) sequence: Sequence,
+    pub(super) number: PublicationNumber,
+    pub(super) publisher: PublisherIndex,
+    position: usize,
+    word: HistoryWord,
+    history: Arc<Segment>,
+    location: Range<usize>,
+}
+
+impl Noted {
+    /// Protects the message, if the history still names it.
+    pub(super) fn protect(&self, entry: &AtomicU64) -> Option<MessageRef> {
+        let view = history_in(&self.history, &self.location)?;
+        view.protect(self.position, self.word, self.publisher, entry)
+    }
+}
+
+/// A history in a mapped segment: byte offset and number of words, checked.
+fn history_in<'a>(segment: &'a Segment, location: &Range<usize>) -> Option<HistoryView<'a>> {
+    HistoryView::new(segment.mapping().records(location.start, location.len())?)
+}
+
+fn location(record: &PublisherRecord) -> Option<Range<usize>> {
+    let words = record.history_depth.load(Ordering::Relaxed) as usize;
+    if words == 0 || words > super::History::MAX_CAPACITY {
+        return None;
+    }
+    let start = record.history_offset.load(Ordering::Relaxed) as usize * CHUNK_UNIT;
+    Some(start..start + words)
+}
+
+/// Notes the messages of all publishers with one of `flags` whose position is in `positions`, at most the last `depth` of
+/// each publisher, in the order of the ring. `entry` is a free held entry of the caller's; it is free again afterwards.
+pub(super) fn collect(
+    topic: &Topic,
+    flags: u32,
+    positions: Range<Sequence>,
+    depth: usize,
+    entry: &AtomicU64,
+    accept: impl Fn(&PublisherRecord, Owner) -> bool,
+) -> Vec<Noted> {
+    let mut all = Vec::new();
+    for (index, record) in topic.layout().publishers().iter().enumerate() {
+        // SYNC publisher-active
+        let active = record.state.load(Ordering::Acquire) == ACTIVE;
+        let owner = Owner::from_word(record.owner.load(Ordering::Acquire));
+        if !active || record.flags.load(Ordering::Relaxed) & flags == 0 || topic.is_gone(owner) || owner == Owner::Free {
+            continue;
+        }
+        let creator = record.creator.load(Ordering::Relaxed);
+        let first = record.segments.first().map_or(0, |id| id.load(Ordering::Acquire));
+        let Some(location) = location(record) else { continue };
+        if first == 0 || !accept(record, owner) {
+            continue;
+        }
+        let id = SegmentId(first);
+        let Some(segment) = topic.segments.get(id, &topic.folder().path(id, creator)) else { continue };
+        let publisher = PublisherIndex(index as u16);
+        let mut own = notes_of(topic, record, publisher, &segment, &location, &positions, entry);
+        own.sort_unstable_by_key(|noted| noted.number);
+        all.extend(own.split_off(own.len().saturating_sub(depth)));
+    }
+    all.sort_by_key(|noted| (noted.sequence, noted.number));
+    all
+}
+
+fn notes_of(
+    topic: &Topic,
+    record: &PublisherRecord,
+    publisher: PublisherIndex,
+    history: &Arc<Segment>,
+    location: &Range<usize>,
+    positions: &Range<Sequence>,
+    entry: &AtomicU64,
+) -> Vec<Noted> {
+    let mut own = Vec::new();
+    let Some(view) = history_in(history, location) else { return own };
+    for position in 0..view.depth() {
+        let Some(word) = view.read(position) else { continue };
+        let Some(message) = view.protect(position, word, publisher, entry) else { continue };
+        let header = segment_of(topic, record, message).and_then(|segment| {
+            let header = segment.mapping().record::<ChunkHeader>(message.byte_offset())?;
+            Some((header.sequence(), header.number()))
+        });
+        held::clear(entry);
+        let Some((sequence, number)) = header else { continue };
+        if word.is_number(number) && positions.contains(&sequence) {
+            own.push(Noted {
+                sequence,
+                number,
+                publisher,
+                position,
+                word,
+                history: Arc::clone(history),
+                location: location.clone(),
+            });
+        }
+    }
+    own
+}
+
+fn segment_of(topic: &Topic, record: &PublisherRecord, message: MessageRef) -> Option<Arc<Segment>> {
+    let id = SegmentId(record.segments.get(message.segment())?.load(Ordering::Acquire));
+    let creator = record.creator.load(Ordering::Relaxed);
+    topic.segments.get(id, &topic.folder().path(id, creator))
+}

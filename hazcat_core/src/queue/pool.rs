@@ -1,0 +1,230 @@
+//! Which of a publisher's chunks are in use, and how they come back.
+//!
+//! All of this is private to the publisher and dies with it. A chunk is free, on loan, published, or removed (taken out
+//! of its slot and of the history, but still held by a reader). Reclaiming happens in batches: one look at the cursors,
+//! the removals, one fence, one look at what is held, one fence.
+
+use super::cursors::{gather_held, Cursors};
+use super::topic::Topic;
+use crate::domain::host::HostAllocator;
+use crate::domain::{AllocateError, Allocation, DomainAllocator};
+use crate::history::HistoryView;
+use crate::ids::{PublicationNumber, PublisherIndex, Sequence};
+use crate::ring::word::{MessageRef, Tombstone};
+use std::collections::VecDeque;
+
+/// Bytes of chunks that may gather before a publisher of small messages looks for free ones.
+const BATCH_BYTES: usize = 256 << 10;
+/// The same where many subscriptions make a look expensive.
+const LARGE_BATCH_BYTES: usize = 16 << 20;
+/// Fewest and most chunks that gather, where the bytes allow them.
+const BATCH: std::ops::RangeInclusive<usize> = 2..=64;
+/// Chunks that gather per subscription, to spread the cost of looking at all of them.
+const BATCH_PER_SUBSCRIPTION: usize = 16;
+
+/// A published message.
+#[derive(Clone, Copy)]
+pub(super) struct PublishedChunk {
+    pub(super) sequence: Sequence,
+    pub(super) number: PublicationNumber,
+    pub(super) message: MessageRef,
+    pub(super) allocation: Allocation,
+}
+
+/// Figures for an error message, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PoolUsage {
+    /// In segments now.
+    pub used: usize,
+    /// In messages that somebody still holds.
+    pub pinned: usize,
+    /// Most there may be.
+    pub limit: usize,
+}
+
+/// The chunks of one publisher.
+pub(super) struct Pool {
+    pub(super) allocator: HostAllocator,
+    publisher: PublisherIndex,
+    published: VecDeque<PublishedChunk>,
+    removed: Vec<PublishedChunk>,
+    held: Vec<MessageRef>,
+    /// Whether the history is there for late subscriptions; else only until everybody has passed a message.
+    keeps_history: bool,
+    /// Chunks published or removed at which the next look is due.
+    look_at: usize,
+    /// Unread messages dropped for want of memory.
+    pub(super) dropped: u64,
+}
+
+impl Pool {
+    pub(super) fn new(allocator: HostAllocator, publisher: PublisherIndex, keeps_history: bool) -> Self {
+        Self {
+            allocator,
+            publisher,
+            published: VecDeque::with_capacity(128),
+            removed: Vec::with_capacity(64),
+            held: Vec::with_capacity(64),
+            keeps_history,
+            look_at: 2,
+            dropped: 0,
+        }
+    }
+
+    /// Memory for `bytes` bytes; reclaims when that is due or necessary.
+    #[inline]
+    pub(super) fn allocate(
+        &mut self,
+        bytes: usize,
+        topic: &Topic,
+        history: Option<HistoryView<'_>>,
+    ) -> Result<Allocation, AllocateError> {
+        if self.published.len() + self.removed.len() >= self.look_at {
+            let cursors = self.reclaim(topic, history);
+            self.schedule(bytes, &cursors);
+        }
+        match self.allocator.allocate(bytes) {
+            Ok(allocation) => Ok(allocation),
+            Err(error) => self.allocate_under_pressure(bytes, topic, history, error),
+        }
+    }
+
+    /// Decides when the next look is due.
+    fn schedule(&mut self, bytes: usize, cursors: &Cursors) {
+        let small = (BATCH_BYTES / bytes.max(1)).clamp(*BATCH.start(), *BATCH.end());
+        let many = (cursors.active * BATCH_PER_SUBSCRIPTION).min(LARGE_BATCH_BYTES / bytes.max(1));
+        self.look_at = self.published.len() + self.removed.len() + small.max(many);
+    }
+
+    #[cold]
+    fn allocate_under_pressure(
+        &mut self,
+        bytes: usize,
+        topic: &Topic,
+        history: Option<HistoryView<'_>>,
+        mut error: AllocateError,
+    ) -> Result<Allocation, AllocateError> {
+        // A loan that can never fit must not cost unread messages.
+        if matches!(error, AllocateError::NeverFits { .. }) {
+            return Err(error);
+        }
+        self.reclaim(topic, history);
+        let mut batch = 1;
+        loop {
+            match self.allocator.allocate(bytes) {
+                Ok(allocation) => return Ok(allocation),
+                Err(again) => error = again,
+            }
+            if self.published.is_empty() {
+                return Err(error);
+            }
+            let cursors = Cursors::look(topic);
+            // Keep-all promises; its publisher fails instead of dropping.
+            if cursors.slowest_keep_all.is_some_and(|slowest| self.published.iter().any(|c| c.sequence >= slowest)) {
+                return Err(error);
+            }
+            for _ in 0..batch {
+                let Some(chunk) = self.published.pop_front() else { break };
+                let unread = chunk.sequence >= cursors.slowest;
+                self.dropped += u64::from(unread);
+                let why = if unread { Tombstone::Dropped } else { Tombstone::Expired };
+                topic.ring().remove(chunk.sequence, chunk.message, why);
+                if let Some(history) = history {
+                    history.remove(chunk.number, chunk.message);
+                }
+                self.removed.push(chunk);
+            }
+            self.free_removed(topic);
+            batch *= 2;
+        }
+    }
+
+    /// Takes every message that nobody needs any more out of ring and history, and frees what nobody holds.
+    pub(super) fn reclaim(&mut self, topic: &Topic, history: Option<HistoryView<'_>>) -> Cursors {
+        let cursors = Cursors::look(topic);
+        let total = self.published.len();
+        let mut position = 0;
+        let mut kept = 0;
+        // Oldest first; what stays is moved up so that the order is kept.
+        while position < total {
+            let Some(chunk) = self.published.get(position).copied() else { break };
+            let newer = total - 1 - position;
+            if self.is_needed(&chunk, newer, &cursors, history) {
+                if kept != position {
+                    self.published.swap(kept, position);
+                }
+                kept += 1;
+            } else {
+                topic.ring().remove(chunk.sequence, chunk.message, Tombstone::Expired);
+                if let Some(history) = history {
+                    history.remove(chunk.number, chunk.message);
+                }
+                self.removed.push(chunk);
+            }
+            position += 1;
+        }
+        self.published.truncate(kept);
+        self.free_removed(topic);
+        cursors
+    }
+
+    fn is_needed(
+        &self,
+        chunk: &PublishedChunk,
+        newer: usize,
+        cursors: &Cursors,
+        history: Option<HistoryView<'_>>,
+    ) -> bool {
+        // Counted among this publisher's own messages: what a subscription does not listen to must not use up its depth.
+        let unread = chunk.sequence >= cursors.slowest && newer < cursors.max_depth;
+        let unread_by_keep_all = cursors.slowest_keep_all.is_some_and(|slowest| chunk.sequence >= slowest);
+        let history_keeps = self.keeps_history && history.is_some_and(|history| history.names(chunk.number, chunk.message));
+        unread || unread_by_keep_all || history_keeps
+    }
+
+    /// Frees what was removed and nobody holds.
+    fn free_removed(&mut self, topic: &Topic) {
+        if self.removed.is_empty() {
+            return;
+        }
+        let mut held = std::mem::take(&mut self.held);
+        let publisher = self.publisher;
+        gather_held(topic, |message| message.publisher() == publisher, &mut held);
+        let allocator = &mut self.allocator;
+        self.removed.retain(|chunk| {
+            if held.binary_search(&chunk.message).is_ok() {
+                return true;
+            }
+            allocator.deallocate(chunk.allocation);
+            false
+        });
+        self.held = held;
+    }
+
+    /// Notes a publication.
+    #[inline]
+    pub(super) fn note_published(&mut self, chunk: PublishedChunk) {
+        self.published.push_back(chunk);
+    }
+
+    /// Position of the newest message.
+    pub(super) fn newest(&self) -> Option<Sequence> {
+        self.published.back().map(|chunk| chunk.sequence)
+    }
+
+    /// The publisher leaves: its history serves nobody any more.
+    pub(super) fn leave(&mut self) {
+        self.keeps_history = false;
+    }
+
+    /// Whether no message of the publisher is in the ring or held.
+    pub(super) fn is_empty(&self) -> bool {
+        self.published.is_empty() && self.removed.is_empty()
+    }
+
+    /// Figures for error messages.
+    pub(super) fn usage(&self) -> PoolUsage {
+        let (used, limit) = self.allocator.usage();
+        PoolUsage { used, pinned: self.removed.iter().map(|chunk| chunk.allocation.capacity).sum(), limit }
+    }
+}

@@ -1,0 +1,408 @@
+//! Opening, joining, leaving and removing a topic file.
+//!
+//! Every process that has a topic open holds a shared lock on its file, through an open file description of its own that
+//! is never mapped. Whoever can get the exclusive lock knows that nobody has it open, marks it closed and unlinks it; who
+//! opens it checks, under the shared lock, that it is not closed and that the name still means this file.
+
+use super::layout::{self, Owner, PublisherRecord, SubscriptionRecord, TopicHeaderLayout, TopicLayout};
+use super::peers::SegmentCache;
+use super::{sweep, History, TopicKey};
+use crate::directory::{Directory, TopicStem};
+use crate::domain::host::SegmentFolder;
+use crate::ids::{Identity, PublisherIndex, SubscriptionIndex};
+use crate::participant::Participant;
+use crate::ring::{held, RingView};
+use crate::sync::atomic::Ordering;
+use crate::sys::fork::ForkGuarded;
+use crate::sys::mapping::{Access, Mapping};
+use crate::sys::ofd_lock::{self, LockKind};
+use crate::sys::shm_file::{self, FileError, NewFile};
+use std::collections::HashMap;
+use std::fs::File;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+/// How often a topic that is being removed under our hands is opened again.
+const OPEN_ATTEMPTS: u32 = 1000;
+
+/// Why an endpoint could not be created.
+#[derive(Debug, thiserror::Error)]
+pub enum CreateError {
+    /// The topic file could not be created or opened.
+    #[error("topic '{topic}': {source}")]
+    File {
+        /// Name of the topic.
+        topic: String,
+        /// What went wrong.
+        source: FileError,
+    },
+    /// A name is longer than [`layout::MAX_NAME`] bytes.
+    #[error("topic '{topic}': name or type name longer than {limit} bytes")]
+    NameTooLong {
+        /// Name of the topic.
+        topic: String,
+        /// Most bytes.
+        limit: usize,
+    },
+    /// The topic has as many endpoints of this kind as its file has room for.
+    #[error("topic '{topic}': no room for another {kind}, there are {limit}")]
+    TableFull {
+        /// Name of the topic.
+        topic: String,
+        /// Publisher or subscription.
+        kind: &'static str,
+        /// Most of them.
+        limit: usize,
+    },
+    /// Two different topics have the same file name.
+    #[error("topic '{topic}': its file {path} belongs to another topic")]
+    Collision {
+        /// Name of the topic.
+        topic: String,
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file is being removed and created over and over.
+    #[error("topic '{topic}': its file vanished {OPEN_ATTEMPTS} times while being opened")]
+    Unstable {
+        /// Name of the topic.
+        topic: String,
+    },
+    /// The calling process is a fork of the one that joined.
+    #[error("topic '{topic}': a forked child must not use its parent's participant")]
+    Forked {
+        /// Name of the topic.
+        topic: String,
+    },
+    /// The history does not fit into the publisher's byte budget, or shared memory is full.
+    #[error("topic '{topic}': no memory for the history: {source}")]
+    History {
+        /// Name of the topic.
+        topic: String,
+        /// What went wrong.
+        source: crate::domain::AllocateError,
+    },
+}
+
+/// A topic that this process has open.
+pub struct Topic {
+    participant: Arc<Participant>,
+    key: TopicKey,
+    path: PathBuf,
+    layout: TopicLayout,
+    /// Holds the shared lock; never mapped, and not kept by a forked child.
+    lock: ForkGuarded<File>,
+    folder: SegmentFolder,
+    /// Other publishers' segments, mapped once for all subscriptions of this process.
+    pub(super) segments: SegmentCache,
+}
+
+type Registry = Mutex<HashMap<(Identity, PathBuf), Weak<Topic>>>;
+
+/// Topics open in this process, so that endpoints of one participant on one topic share a mapping.
+fn registry() -> &'static Registry {
+    static REGISTRY: std::sync::OnceLock<Registry> = std::sync::OnceLock::new();
+    REGISTRY.get_or_init(Registry::default)
+}
+
+/// All topics that `participant` has open now.
+pub(super) fn open_topics(participant: Identity) -> Vec<Arc<Topic>> {
+    let registry = registry().lock().unwrap_or_else(PoisonError::into_inner);
+    registry.iter().filter(|((owner, _), _)| *owner == participant).filter_map(|(_, weak)| weak.upgrade()).collect()
+}
+
+enum Attempt {
+    Opened(TopicLayout, ForkGuarded<File>),
+    Again,
+}
+
+impl Topic {
+    /// Opens a topic, creating its file where there is none.
+    ///
+    /// `wished_capacity` counts only for a new file.
+    ///
+    /// # Errors
+    /// See [`CreateError`].
+    pub fn open(
+        participant: &Arc<Participant>,
+        key: &TopicKey,
+        wished_capacity: usize,
+    ) -> Result<Arc<Self>, CreateError> {
+        let topic = || key.name.clone();
+        if key.name.len() > layout::MAX_NAME || key.type_name.len() > layout::MAX_NAME {
+            return Err(CreateError::NameTooLong { topic: topic(), limit: layout::MAX_NAME });
+        }
+        if participant.check_fork().is_err() {
+            return Err(CreateError::Forked { topic: topic() });
+        }
+        sweep::watch(participant);
+        let directory = participant.directory();
+        let stem = TopicStem::new(&key.name, &key.type_name, key.type_hash);
+        let path = directory.topic_path(&stem);
+        let mut registry = registry().lock().unwrap_or_else(PoisonError::into_inner);
+        let place = (participant.identity(), path.clone());
+        if let Some(open) = registry.get(&place).and_then(Weak::upgrade) {
+            return Ok(open);
+        }
+        let folder = SegmentFolder { directory: directory.clone(), topic: stem };
+        let mode = directory.file_mode();
+        for attempt in 0..OPEN_ATTEMPTS {
+            match Self::attempt(&path, key, wished_capacity, mode)? {
+                Attempt::Opened(layout, lock) => {
+                    let open = Arc::new(Self {
+                        participant: Arc::clone(participant),
+                        key: key.clone(),
+                        path,
+                        layout,
+                        lock,
+                        folder,
+                        segments: SegmentCache::default(),
+                    });
+                    registry.retain(|_, weak| weak.strong_count() > 0);
+                    registry.insert(place, Arc::downgrade(&open));
+                    return Ok(open);
+                }
+                Attempt::Again if attempt > 10 => std::thread::sleep(std::time::Duration::from_micros(100)),
+                Attempt::Again => std::thread::yield_now(),
+            }
+        }
+        Err(CreateError::Unstable { topic: topic() })
+    }
+
+    fn attempt(path: &Path, key: &TopicKey, wished_capacity: usize, mode: u32) -> Result<Attempt, CreateError> {
+        let fail = |source| CreateError::File { topic: key.name.clone(), source };
+        let guarded = match ForkGuarded::open(|| shm_file::open(path, Access::ReadWrite)) {
+            Ok(file) => file,
+            Err(FileError::Missing { .. }) => {
+                return match create(path, key, wished_capacity, mode) {
+                    Ok(()) | Err(FileError::Exists { .. }) => Ok(Attempt::Again),
+                    Err(error) => Err(fail(error)),
+                };
+            }
+            Err(error) => return Err(fail(error)),
+        };
+        let lock = guarded.get().map_err(|_| CreateError::Forked { topic: key.name.clone() })?;
+        let io = |error| fail(FileError::from_io(path, 0, error));
+        if !ofd_lock::try_lock(lock, 0, LockKind::Shared).map_err(io)? {
+            return Ok(Attempt::Again);
+        }
+        // A second description for the mapping: a mapping inherited by a forked child would keep the lock alive.
+        let file = match shm_file::open(path, Access::ReadWrite) {
+            Ok(file) => file,
+            Err(FileError::Missing { .. }) => return Ok(Attempt::Again),
+            Err(error) => return Err(fail(error)),
+        };
+        let same = {
+            let (one, other) = (lock.metadata().map_err(io)?, file.metadata().map_err(io)?);
+            (one.dev(), one.ino()) == (other.dev(), other.ino())
+        };
+        if !same {
+            return Ok(Attempt::Again);
+        }
+        let mapping = shm_file::map_checked(&file, path, Access::ReadWrite, layout::MAGIC, layout::VERSION, false)
+            .map_err(fail)?;
+        let layout = TopicLayout::new(mapping)
+            .ok_or_else(|| fail(FileError::Corrupt { path: path.to_path_buf(), what: "capacity and length disagree" }))?;
+        if layout.header().closed.load(Ordering::Acquire) != 0 {
+            return Ok(Attempt::Again);
+        }
+        let names = layout.names();
+        let ours = (key.name.as_bytes().to_vec(), key.type_name.as_bytes().to_vec());
+        if names != Some(ours) {
+            return Err(CreateError::Collision { topic: key.name.clone(), path: path.to_path_buf() });
+        }
+        Ok(Attempt::Opened(layout, guarded))
+    }
+
+    /// The participant that has it open.
+    pub fn participant(&self) -> &Arc<Participant> {
+        &self.participant
+    }
+
+    /// What the topic is known by.
+    pub fn key(&self) -> &TopicKey {
+        &self.key
+    }
+
+    /// Its bytes.
+    #[inline]
+    pub fn layout(&self) -> &TopicLayout {
+        &self.layout
+    }
+
+    /// Its ring.
+    #[inline]
+    pub fn ring(&self) -> RingView<'_> {
+        self.layout.ring()
+    }
+
+    /// Where segments of its publishers lie.
+    pub fn folder(&self) -> &SegmentFolder {
+        &self.folder
+    }
+
+    /// A subscription's record, if the index is in use.
+    #[inline]
+    pub fn subscription(&self, index: SubscriptionIndex) -> Option<&SubscriptionRecord> {
+        self.layout.subscriptions().get(usize::from(index.0))
+    }
+
+    /// A publisher's record, if the index is in use.
+    #[inline]
+    pub fn publisher(&self, index: PublisherIndex) -> Option<&PublisherRecord> {
+        self.layout.publishers().get(usize::from(index.0))
+    }
+
+    /// Whether a record's owner is dead for certain (probed now), or has left.
+    pub fn is_gone(&self, owner: Owner) -> bool {
+        match owner {
+            Owner::Free => false,
+            Owner::Orphan => true,
+            Owner::Participant(identity) => {
+                self.participant.is_known_dead(identity) && !self.participant.is_alive(identity)
+            }
+        }
+    }
+
+    /// Takes a free subscription record. It is inactive and holds nothing; nobody else touches it.
+    pub(super) fn claim_subscription(&self) -> Result<SubscriptionIndex, CreateError> {
+        for index in 0..layout::MAX_SUBSCRIPTIONS {
+            if index >= self.layout.subscriptions().len() {
+                self.reserve(layout::subscription_pages(index))?;
+                self.layout.raise_subscriptions(index);
+            }
+            let Some(record) = self.layout.subscriptions().get(index) else { break };
+            if !self.take_over(&record.owner) {
+                continue;
+            }
+            record.state.store(layout::INACTIVE, Ordering::Release);
+            let index = SubscriptionIndex(index as u16);
+            self.reset_subscription(record, index);
+            return Ok(index);
+        }
+        Err(CreateError::TableFull {
+            topic: self.key.name.clone(),
+            kind: "subscription",
+            limit: layout::MAX_SUBSCRIPTIONS,
+        })
+    }
+
+    /// Takes a free publisher record. It is inactive and names no segment; nobody else touches it.
+    pub(super) fn claim_publisher(self: &Arc<Self>) -> Result<PublisherIndex, CreateError> {
+        for force in [false, true] {
+            for index in 0..crate::ring::word::MAX_PUBLISHERS {
+                if index >= self.layout.publishers().len() {
+                    self.reserve(layout::publisher_pages(index))?;
+                    self.layout.raise_publishers(index);
+                }
+                let Some(record) = self.layout.publishers().get(index) else { break };
+                // A record with messages in the ring is never taken over directly: sweeping empties it first.
+                let me = self.participant.identity().word();
+                // SYNC record-owner
+                if record.owner.compare_exchange(0, me, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
+                    return Ok(PublisherIndex(index as u16));
+                }
+            }
+            sweep::sweep_topic(self, force);
+        }
+        Err(CreateError::TableFull {
+            topic: self.key.name.clone(),
+            kind: "publisher",
+            limit: crate::ring::word::MAX_PUBLISHERS,
+        })
+    }
+
+    fn reserve(&self, (offset, len): (u64, u64)) -> Result<(), CreateError> {
+        let lock = self.lock.get().map_err(|_| CreateError::Forked { topic: self.key.name.clone() })?;
+        shm_file::reserve(lock, &self.path, offset, len)
+            .map_err(|source| CreateError::File { topic: self.key.name.clone(), source })
+    }
+
+    /// Makes a record ours if it is free or its owner is dead.
+    pub(super) fn take_over(&self, owner: &crate::sync::atomic::AtomicU64) -> bool {
+        // SYNC record-owner: pairs with the Release that frees a record.
+        let word = owner.load(Ordering::Acquire);
+        let who = Owner::from_word(word);
+        let me = self.participant.identity().word();
+        (who == Owner::Free || self.is_gone(who))
+            // SYNC record-owner
+            && owner.compare_exchange(word, me, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+    }
+
+    /// Empties a subscription record that is ours.
+    pub(super) fn reset_subscription(&self, record: &SubscriptionRecord, index: SubscriptionIndex) {
+        for entry in &record.held {
+            held::clear(entry);
+        }
+        record.held_used.store(0, Ordering::Relaxed);
+        let (word, bit) = armed_bit(index);
+        if let Some(armed) = self.layout.hot().armed.get(word) {
+            armed.fetch_and(!bit, Ordering::AcqRel);
+        }
+    }
+}
+
+/// Word and bit of a subscription in the armed words.
+pub(super) fn armed_bit(index: SubscriptionIndex) -> (usize, u64) {
+    (usize::from(index.0) / 64, 1 << (index.0 % 64))
+}
+
+fn create(path: &Path, key: &TopicKey, wished_capacity: usize, mode: u32) -> Result<(), FileError> {
+    let capacity =
+        wished_capacity.next_power_of_two().clamp(History::MIN_CAPACITY, History::MAX_CAPACITY);
+    let new = NewFile::create(path, mode, layout::file_size(capacity), 4096)?;
+    let (slots, slots_len) = layout::slots_range(capacity);
+    for (offset, len) in [layout::subscription_pages(0), layout::publisher_pages(0), (slots, slots_len)] {
+        shm_file::reserve(new.file(), path, offset, len)?;
+    }
+    let len = layout::file_size(capacity) as usize;
+    let mapping = Mapping::new(new.file(), 0, len, Access::ReadWrite, false)
+        .map_err(|error| FileError::from_io(path, len as u64, error))?;
+    let corrupt = |what| FileError::Corrupt { path: path.to_path_buf(), what };
+    let header = mapping.record::<TopicHeaderLayout>(0).ok_or_else(|| corrupt("shorter than a header"))?;
+    header.file.stamp(layout::MAGIC, layout::VERSION);
+    header.capacity.store(capacity as u64, Ordering::Relaxed);
+    header.type_hash[0].store(key.type_hash as u64, Ordering::Relaxed);
+    header.type_hash[1].store((key.type_hash >> 64) as u64, Ordering::Relaxed);
+    let layout = TopicLayout::new(mapping).ok_or_else(|| corrupt("capacity and length disagree"))?;
+    layout.write_names(&key.name, &key.type_name);
+    layout.hot().head.store(RingView::first_sequence(capacity).0, Ordering::Relaxed);
+    new.publish()?;
+    Ok(())
+}
+
+/// Removes a topic file and the segments of its publishers if nobody has the topic open. `lock` is an open description of
+/// the file; the exclusive lock is taken through it.
+pub(super) fn remove_if_unused(lock: &File, directory: &Directory, topic: &TopicStem) -> bool {
+    let path = &directory.topic_path(topic);
+    if !matches!(ofd_lock::try_lock(lock, 0, LockKind::Exclusive), Ok(true)) {
+        return false;
+    }
+    let same = match (lock.metadata(), std::fs::symlink_metadata(path)) {
+        (Ok(one), Ok(other)) => (one.dev(), one.ino()) == (other.dev(), other.ino()),
+        _ => false,
+    };
+    if same {
+        // Who waits for the shared lock, or has the file open without it, must see that it is over.
+        let header = shm_file::open(path, Access::ReadWrite)
+            .ok()
+            .and_then(|file| Mapping::new(&file, 0, 4096, Access::ReadWrite, false).ok());
+        if let Some(header) = header.as_ref().and_then(|mapping| mapping.record::<TopicHeaderLayout>(0)) {
+            header.closed.store(1, Ordering::Release);
+        }
+        sweep::remove_segments(directory, topic);
+        let _ = std::fs::remove_file(path);
+    }
+    let _ = ofd_lock::unlock(lock, 0);
+    same
+}
+
+impl Drop for Topic {
+    fn drop(&mut self) {
+        // In a forked child there is no lock to get, and nothing to remove.
+        if let Ok(lock) = self.lock.get() {
+            remove_if_unused(lock, &self.folder.directory, &self.folder.topic);
+        }
+    }
+}

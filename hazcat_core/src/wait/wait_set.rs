@@ -1,0 +1,190 @@
+//! Sleeping until one of several things is ready.
+
+use super::local_bell::LocalBell;
+use super::Waitable;
+use crate::doorbell;
+use crate::participant::Participant;
+use crate::ring::full_fence;
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::spin_hint;
+use crate::sys::futex;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How a wait ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WaitOutcome {
+    /// At least one thing was ready.
+    Ready,
+    /// Nothing was ready until the deadline.
+    TimedOut,
+}
+
+/// Why a wait did not happen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum WaitError {
+    /// The participant has no bell left.
+    #[error("the process has too many wait sets, no doorbell is left")]
+    NoBell,
+    /// Another thread is waiting on this wait set.
+    #[error("another thread is waiting on this wait set")]
+    Busy,
+    /// The calling process is a fork of the one that created the wait set.
+    #[error("a forked child must not use its parent's wait set")]
+    Forked,
+}
+
+/// Calls its argument with each thing to wait for, until that answers `false`.
+pub type Visit<'a> = dyn Fn(&mut dyn FnMut(&dyn Waitable) -> bool) + 'a;
+
+/// A doorbell to sleep on, and how long to look around before.
+pub struct WaitSet {
+    participant: Arc<Participant>,
+    bell: Arc<LocalBell>,
+    busy: AtomicBool,
+    spin: Duration,
+}
+
+/// Marks the wait set as not waited on any more, however the wait ends.
+struct Turn<'a>(&'a AtomicBool);
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
+    }
+}
+
+impl WaitSet {
+    /// A wait set of a participant. It spins for `HAZCAT_SPIN_US` microseconds before it sleeps (default: 20, or 0 where
+    /// there is one processor).
+    ///
+    /// # Errors
+    /// [`WaitError::NoBell`].
+    pub fn new(participant: &Arc<Participant>) -> Result<Self, WaitError> {
+        let bell = participant.bells().allocate().ok_or(WaitError::NoBell)?;
+        Ok(Self {
+            participant: Arc::clone(participant),
+            bell: Arc::new(LocalBell::new(bell)),
+            busy: AtomicBool::new(false),
+            spin: default_spin(),
+        })
+    }
+
+    /// Sets how long a wait looks around before it sleeps.
+    pub fn set_spin(&mut self, spin: Duration) {
+        self.spin = spin;
+    }
+
+    /// Waits until one of `items` is ready, at the longest for `timeout` (`None`: for ever, zero: only looks).
+    ///
+    /// # Errors
+    /// See [`WaitError`].
+    pub fn wait(&self, items: &[&dyn Waitable], timeout: Option<Duration>) -> Result<WaitOutcome, WaitError> {
+        self.wait_with(
+            &|each| {
+                for item in items {
+                    if !each(*item) {
+                        break;
+                    }
+                }
+            },
+            timeout,
+        )
+    }
+
+    /// The same for things that do not lie in a slice.
+    ///
+    /// # Errors
+    /// See [`WaitError`].
+    pub fn wait_with(&self, visit: &Visit<'_>, timeout: Option<Duration>) -> Result<WaitOutcome, WaitError> {
+        if self.participant.check_fork().is_err() {
+            return Err(WaitError::Forked);
+        }
+        if self.busy.swap(true, Ordering::Acquire) {
+            return Err(WaitError::Busy);
+        }
+        let _turn = Turn(&self.busy);
+        if any_ready(visit) {
+            return Ok(WaitOutcome::Ready);
+        }
+        if timeout == Some(Duration::ZERO) {
+            return Ok(WaitOutcome::TimedOut);
+        }
+        let deadline = futex::deadline_after(timeout);
+        if self.spin_until_ready(visit, deadline) {
+            return Ok(WaitOutcome::Ready);
+        }
+        let outcome = self.sleep_until_ready(visit, deadline);
+        for_all(visit, |item| item.disarm(&self.bell));
+        Ok(outcome)
+    }
+
+    fn spin_until_ready(&self, visit: &Visit<'_>, deadline: Option<Instant>) -> bool {
+        if self.spin.is_zero() {
+            return false;
+        }
+        let now = Instant::now();
+        let mut end = now + self.spin;
+        if let Some(deadline) = deadline {
+            end = end.min(deadline);
+        }
+        loop {
+            for _ in 0..16 {
+                spin_hint();
+            }
+            if any_ready(visit) {
+                return true;
+            }
+            if Instant::now() >= end {
+                return false;
+            }
+        }
+    }
+
+    fn sleep_until_ready(&self, visit: &Visit<'_>, deadline: Option<Instant>) -> WaitOutcome {
+        loop {
+            // SYNC bell, armed: the bell's value first, then the marks, then the fence, then the look. A publisher that
+            // misses the marks has published what the look finds; one that sees them changes the bell.
+            let value = doorbell::arm(self.bell.word());
+            for_all(visit, |item| item.arm(&self.bell));
+            full_fence();
+            if any_ready(visit) {
+                return WaitOutcome::Ready;
+            }
+            let woken = futex::wait(self.bell.word(), value, deadline);
+            if any_ready(visit) {
+                return WaitOutcome::Ready;
+            }
+            if woken == futex::Woken::TimedOut || deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                return WaitOutcome::TimedOut;
+            }
+        }
+    }
+}
+
+fn any_ready(visit: &Visit<'_>) -> bool {
+    let mut ready = false;
+    visit(&mut |item| {
+        ready = item.is_ready();
+        !ready
+    });
+    ready
+}
+
+fn for_all(visit: &Visit<'_>, action: impl Fn(&dyn Waitable)) {
+    visit(&mut |item| {
+        action(item);
+        true
+    });
+}
+
+fn default_spin() -> Duration {
+    const DEFAULT_US: u64 = 20;
+    static SPIN: std::sync::OnceLock<Duration> = std::sync::OnceLock::new();
+    *SPIN.get_or_init(|| {
+        let alone = std::thread::available_parallelism().map_or(true, |count| count.get() < 2);
+        let default = if alone { 0 } else { DEFAULT_US };
+        let set = std::env::var("HAZCAT_SPIN_US").ok().and_then(|text| text.trim().parse().ok());
+        Duration::from_micros(set.unwrap_or(default).min(1_000_000))
+    })
+}
