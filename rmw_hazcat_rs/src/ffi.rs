@@ -13,6 +13,7 @@
     unpredictable_function_pointer_comparisons,
     clippy::all,
     clippy::pedantic,
+    clippy::multiple_unsafe_ops_per_block,
     clippy::undocumented_unsafe_blocks,
     unsafe_op_in_unsafe_fn
 )]
