@@ -1,0 +1,509 @@
+//! The one directory under which everything shared lies, and all names in it.
+//!
+//! One directory per user (or group, where one is configured) and ROS domain id. It appears complete, with the configured
+//! mode, and is refused where it is not what it should be: a symbolic link, somebody else's, on a file system that would
+//! write messages to a disk.
+//!
+//! ```text
+//! <root>/hazcat-<uid>-<domain>/        (hazcat-g<gid>-<domain>/ where a group is configured)
+//!     lease                            who is alive (see lease.rs)
+//!     participants/<index>.<gen>       nodes and endpoints; the one folder that is watched
+//!     bells/<index>.<gen>              doorbells; the only thing of a participant that its peers write to
+//!     topics/<stem>                    message queues
+//!     payload/<segment>.<owner>.<stem> messages
+//! ```
+//!
+//! Bells have a file of their own, in a folder that nobody watches. In the participant's file they would make every peer a
+//! writer of that file, and each peer that unmaps it (when it exits) would send everybody a false death notice: with 100
+//! participants leaving, a million of them.
+
+use crate::config::Config;
+use crate::ids::{Identity, SegmentId};
+use crate::sys::random::random_u64;
+use crate::sys::shm_file::FileError;
+use nix::errno::Errno;
+use nix::fcntl::{renameat2, RenameFlags, AT_FDCWD};
+use std::ffi::OsStr;
+use std::fs::{self, DirBuilder, Permissions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+/// Longest readable part of a topic file's name, in bytes.
+const STEM_READABLE_MAX: usize = 96;
+/// Half-made directories of processes that died are removed when they are this old.
+const ABANDONED_AFTER: Duration = Duration::from_secs(60);
+
+const FOLDERS: [&str; 4] = [PARTICIPANTS, BELLS, TOPICS, PAYLOAD];
+const PARTICIPANTS: &str = "participants";
+const BELLS: &str = "bells";
+const TOPICS: &str = "topics";
+const PAYLOAD: &str = "payload";
+const LEASE: &str = "lease";
+
+/// Why the directory cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DirectoryError {
+    /// The file system is not memory: messages would go to a disk.
+    #[error("{path} is not on a tmpfs; allow_any_file_system accepts it all the same")]
+    NotMemory {
+        /// The root folder.
+        path: PathBuf,
+    },
+    /// Something else has the directory's name.
+    #[error("{path} is not a directory but {found} (owner uid {owner}, we are uid {us})")]
+    NotADirectory {
+        /// The name.
+        path: PathBuf,
+        /// What it is.
+        found: &'static str,
+        /// User id of its owner.
+        owner: u32,
+        /// Our effective user id.
+        us: u32,
+    },
+    /// Another user made the directory.
+    #[error("{path} belongs to uid {owner} gid {group}, we are uid {us}; remove it, or configure a common group")]
+    Foreign {
+        /// The directory.
+        path: PathBuf,
+        /// User id of its owner.
+        owner: u32,
+        /// Its group.
+        group: u32,
+        /// Our effective user id.
+        us: u32,
+    },
+    /// The directory was made with another mode.
+    #[error("{path} has mode {found:o} (owner uid {owner}), configured is {expected:o}")]
+    WrongMode {
+        /// The directory.
+        path: PathBuf,
+        /// Its mode.
+        found: u32,
+        /// The configured mode.
+        expected: u32,
+        /// User id of its owner.
+        owner: u32,
+    },
+    /// What the system refused.
+    #[error(transparent)]
+    File(#[from] FileError),
+}
+
+/// Name of a topic's file: readable as far as it goes, and a hash of topic and type.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TopicStem(String);
+
+impl TopicStem {
+    /// The stem for a topic of a type. Different pairs have different stems (128 bits of hash); the file says which pair
+    /// it is for.
+    pub fn new(topic: &str, type_name: &str, type_hash: u128) -> Self {
+        let readable: String = topic
+            .trim_start_matches('/')
+            .chars()
+            .map(|c| if c.is_ascii_alphanumeric() || c == '_' { c } else { '.' })
+            .take(STEM_READABLE_MAX)
+            .collect();
+        let mut bytes = Vec::with_capacity(topic.len() + type_name.len() + 8);
+        bytes.extend_from_slice(&(topic.len() as u64).to_le_bytes());
+        bytes.extend_from_slice(topic.as_bytes());
+        bytes.extend_from_slice(type_name.as_bytes());
+        bytes.extend_from_slice(&type_hash.to_le_bytes());
+        let high = crate::checksum::checksum(0x746f_7069_6300_0001, &bytes);
+        let low = crate::checksum::checksum(0x746f_7069_6300_0002, &bytes);
+        Self(format!("{readable}-{high:016x}{low:016x}"))
+    }
+
+    /// A stem read from the folder.
+    fn from_name(name: &OsStr) -> Option<Self> {
+        let name = name.to_str()?;
+        let (_, hash) = name.rsplit_once('-')?;
+        let valid = hash.len() == 32 && hash.bytes().all(|b| b.is_ascii_hexdigit());
+        valid.then(|| Self(name.to_owned()))
+    }
+
+    /// The file's name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// The directory of one user (or group) and domain.
+#[derive(Debug, Clone)]
+pub struct Directory {
+    path: PathBuf,
+    mode: u32,
+    group: Option<u32>,
+}
+
+impl Directory {
+    /// Names the directory, and makes it if it is not there.
+    ///
+    /// # Errors
+    /// [`DirectoryError`], naming the path and, for refusals, its owner and us.
+    pub fn open_or_create(config: &Config) -> Result<Self, DirectoryError> {
+        check_memory(&config.root, config.allow_any_file_system)?;
+        let us = nix::unistd::geteuid().as_raw();
+        let whose = config.group.map_or_else(|| us.to_string(), |group| format!("g{group}"));
+        let directory = Self {
+            path: config.root.join(format!("hazcat-{whose}-{}", config.domain_id)),
+            mode: config.mode & 0o777,
+            group: config.group,
+        };
+        // The last participant to leave may be removing it at this moment; that takes microseconds.
+        for _ in 0..1000 {
+            match directory.ensure() {
+                Err(DirectoryError::File(FileError::Missing { .. })) => std::thread::yield_now(),
+                other => return other.map(|()| directory),
+            }
+        }
+        directory.ensure()?;
+        Ok(directory)
+    }
+
+    /// Makes the directory and its folders where they are missing.
+    ///
+    /// # Errors
+    /// [`DirectoryError`]; [`FileError::Missing`] where it is being removed at this moment: try again.
+    pub(crate) fn ensure(&self) -> Result<(), DirectoryError> {
+        loop {
+            match fs::symlink_metadata(&self.path) {
+                Ok(found) => {
+                    self.check(&found)?;
+                    break;
+                }
+                Err(error) if error.kind() == io::ErrorKind::NotFound => self.create()?,
+                Err(error) => return Err(FileError::from_io(&self.path, 0, error).into()),
+            }
+        }
+        for folder in FOLDERS {
+            let path = self.path.join(folder);
+            match DirBuilder::new().mode(self.mode).create(&path) {
+                Ok(()) => self.set_mode(&path)?,
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(FileError::from_io(&path, 0, error).into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Built aside and renamed, so that nobody sees it with a mode the umask chose.
+    fn create(&self) -> Result<(), DirectoryError> {
+        let root = self.path.parent().unwrap_or(Path::new("/"));
+        let us = nix::unistd::geteuid().as_raw();
+        remove_old(root, &format!(".hazcat-new-{us}-"), |path| fs::remove_dir(path));
+        let aside = root.join(format!(".hazcat-new-{us}-{:016x}", random_u64()));
+        let fail = |error| DirectoryError::from(FileError::from_io(&self.path, 0, error));
+        DirBuilder::new().mode(self.mode).create(&aside).map_err(fail)?;
+        let made = self.set_mode(&aside).and_then(|()| {
+            match renameat2(AT_FDCWD, &aside, AT_FDCWD, &self.path, RenameFlags::RENAME_NOREPLACE) {
+                Ok(()) | Err(Errno::EEXIST) => Ok(()),
+                // A file system without RENAME_NOREPLACE: plain rename replaces an empty directory at most.
+                Err(Errno::EINVAL) => match fs::rename(&aside, &self.path) {
+                    Err(error) if error.raw_os_error() != Some(libc::ENOTEMPTY) => Err(fail(error)),
+                    _ => Ok(()),
+                },
+                Err(errno) => Err(fail(errno.into())),
+            }
+        });
+        // There only where somebody else was first.
+        let _ = fs::remove_dir(&aside);
+        made
+    }
+
+    fn set_mode(&self, path: &Path) -> Result<(), DirectoryError> {
+        let fail = |error| FileError::from_io(path, 0, error);
+        if let Some(group) = self.group {
+            std::os::unix::fs::chown(path, None, Some(group)).map_err(fail)?;
+        }
+        // Set-group-id: what is made inside belongs to the group as well.
+        let special = if self.group.is_some() { 0o2000 } else { 0 };
+        fs::set_permissions(path, Permissions::from_mode(self.mode | special)).map_err(fail)?;
+        Ok(())
+    }
+
+    fn check(&self, found: &fs::Metadata) -> Result<(), DirectoryError> {
+        let path = self.path.clone();
+        let us = nix::unistd::geteuid().as_raw();
+        if !found.is_dir() {
+            let what = if found.is_symlink() { "a symbolic link" } else { "another kind of file" };
+            return Err(DirectoryError::NotADirectory { path, found: what, owner: found.uid(), us });
+        }
+        let ours = match self.group {
+            None => found.uid() == us,
+            Some(group) => found.gid() == group,
+        };
+        if !ours {
+            return Err(DirectoryError::Foreign { path, owner: found.uid(), group: found.gid(), us });
+        }
+        if found.mode() & 0o777 != self.mode {
+            return Err(DirectoryError::WrongMode {
+                path,
+                found: found.mode() & 0o777,
+                expected: self.mode,
+                owner: found.uid(),
+            });
+        }
+        Ok(())
+    }
+
+    /// The directory itself.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Mode for files made in it.
+    pub fn file_mode(&self) -> u32 {
+        self.mode & 0o666
+    }
+
+    /// The lease file.
+    pub fn lease_path(&self) -> PathBuf {
+        self.path.join(LEASE)
+    }
+
+    /// The folder that is watched.
+    pub fn participants_path(&self) -> PathBuf {
+        self.path.join(PARTICIPANTS)
+    }
+
+    /// A participant's file of nodes and endpoints.
+    pub fn participant_path(&self, who: Identity) -> PathBuf {
+        self.path.join(PARTICIPANTS).join(participant_name(who))
+    }
+
+    /// A participant's file of doorbells.
+    pub fn bells_path(&self, who: Identity) -> PathBuf {
+        self.path.join(BELLS).join(participant_name(who))
+    }
+
+    /// A topic's message queue.
+    pub fn topic_path(&self, stem: &TopicStem) -> PathBuf {
+        self.path.join(TOPICS).join(stem.as_str())
+    }
+
+    /// A payload segment of a topic's publisher; `owner` is the identity's word, as it stands in the topic file.
+    pub fn payload_path(&self, segment: SegmentId, owner: u64, topic: &TopicStem) -> PathBuf {
+        self.path.join(PAYLOAD).join(format!("{:016x}-{owner:016x}-{}", segment.0, topic.as_str()))
+    }
+
+    /// The participants that have a file now, dead ones included.
+    ///
+    /// # Errors
+    /// What the system answers.
+    pub fn participants(&self) -> Result<Vec<Identity>, FileError> {
+        self.list(PARTICIPANTS, parse_participant_name)
+    }
+
+    /// The participants that have a doorbell file now, dead ones included.
+    ///
+    /// # Errors
+    /// What the system answers.
+    pub(crate) fn bell_owners(&self) -> Result<Vec<Identity>, FileError> {
+        self.list(BELLS, parse_participant_name)
+    }
+
+    /// The topic files there are now.
+    ///
+    /// # Errors
+    /// What the system answers.
+    pub fn topics(&self) -> Result<Vec<TopicStem>, FileError> {
+        self.list(TOPICS, TopicStem::from_name)
+    }
+
+    /// The payload segments there are now: id, owner's word, topic.
+    ///
+    /// # Errors
+    /// What the system answers.
+    pub fn payload_segments(&self) -> Result<Vec<(SegmentId, u64, TopicStem)>, FileError> {
+        self.list(PAYLOAD, |name| {
+            let mut parts = name.to_str()?.splitn(3, '-');
+            let id = parse_hex(parts.next()?).filter(|&id| id != 0).map(SegmentId)?;
+            let owner = parse_hex(parts.next()?)?;
+            Some((id, owner, TopicStem::from_name(OsStr::new(parts.next()?))?))
+        })
+    }
+
+    fn list<T>(&self, folder: &str, parse: impl Fn(&OsStr) -> Option<T>) -> Result<Vec<T>, FileError> {
+        let path = self.path.join(folder);
+        let entries = fs::read_dir(&path).map_err(|error| FileError::from_io(&path, 0, error))?;
+        Ok(entries.filter_map(|entry| parse(&entry.ok()?.file_name())).collect())
+    }
+
+    /// Removes files that were begun under a temporary name by processes that died (see [`crate::sys::shm_file`]; there are
+    /// none where the file system has files without a name).
+    pub(crate) fn remove_abandoned_files(&self) {
+        for folder in FOLDERS {
+            remove_old(&self.path.join(folder), ".new-", |path| fs::remove_file(path));
+        }
+    }
+
+    /// Removes all that dead participants left. To be called only while nobody is alive and nobody can join (the gate of
+    /// the lease held exclusively).
+    pub(crate) fn remove_contents(&self) {
+        for folder in FOLDERS {
+            let Ok(entries) = fs::read_dir(self.path.join(folder)) else { continue };
+            for entry in entries.flatten() {
+                let path = entry.path();
+                if fs::remove_file(&path).is_err() {
+                    let _ = fs::remove_dir_all(&path);
+                }
+            }
+        }
+    }
+
+    /// Removes the directory with all in it; same condition as [`Directory::remove_contents`].
+    ///
+    /// The lease goes last: a process that finds it gone or replaced starts over.
+    pub(crate) fn remove_all(&self) {
+        self.remove_contents();
+        for folder in FOLDERS {
+            let _ = fs::remove_dir(self.path.join(folder));
+        }
+        let _ = fs::remove_file(self.lease_path());
+        // Fails where somebody has begun to make it anew, which is right.
+        let _ = fs::remove_dir(&self.path);
+    }
+}
+
+/// Name of a participant's files.
+fn participant_name(who: Identity) -> String {
+    format!("{:04}.{:012x}", who.index(), who.generation())
+}
+
+/// The participant whose file has this name; `None` for any other name.
+pub(crate) fn parse_participant_name(name: &OsStr) -> Option<Identity> {
+    let name = name.to_str()?;
+    let (index, generation) = name.split_once('.')?;
+    let who = Identity::new(index.parse().ok()?, parse_hex(generation)?)?;
+    // One name per participant: " 1.2", "+1.2" and "1.2" are not names of ours.
+    (participant_name(who) == name).then_some(who)
+}
+
+fn parse_hex(text: &str) -> Option<u64> {
+    let digits = text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    u64::from_str_radix(text, 16).ok().filter(|_| digits)
+}
+
+fn check_memory(root: &Path, allow_any: bool) -> Result<(), DirectoryError> {
+    use nix::sys::statfs;
+    /// A ramfs is memory too; nix has no name for it.
+    const RAMFS_MAGIC: i64 = 0x8584_58f6;
+    let found = statfs::statfs(root).map_err(|errno| FileError::from_io(root, 0, errno.into()))?.filesystem_type();
+    if allow_any || found == statfs::TMPFS_MAGIC || i64::from(found.0) == RAMFS_MAGIC {
+        return Ok(());
+    }
+    Err(DirectoryError::NotMemory { path: root.to_path_buf() })
+}
+
+/// Removes what was begun under a name with that prefix and not finished for a long time.
+fn remove_old(folder: &Path, prefix: &str, remove: impl Fn(&Path) -> io::Result<()>) {
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    for entry in entries.flatten() {
+        let ours = entry.file_name().to_str().is_some_and(|name| name.starts_with(prefix));
+        let old = || {
+            let modified = entry.metadata().ok()?.modified().ok()?;
+            SystemTime::now().duration_since(modified).ok().filter(|age| *age > ABANDONED_AFTER)
+        };
+        if ours && old().is_some() {
+            let _ = remove(&entry.path());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test_root::TestRoot;
+
+    #[test]
+    fn participant_names_go_both_ways_and_nothing_else_parses() {
+        for (index, generation) in [(0, 0), (0, 1), (1023, Identity::MAX_GENERATION), (Identity::MAX_INDEX, 5)] {
+            let who = Identity::new(index, generation).expect("in range");
+            assert_eq!(parse_participant_name(OsStr::new(&participant_name(who))), Some(who));
+        }
+        for name in [
+            "",
+            ".",
+            "..",
+            "0001",
+            "1.2",
+            "+001.000000000001",
+            "0001.00000000000G",
+            "0001.00000000000A",
+            "0001.000000000001.x",
+            "#123",
+            ".new-1-2",
+            "99999.000000000001",
+            "0001.1000000000000",
+        ] {
+            assert_eq!(parse_participant_name(OsStr::new(name)), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn topic_stems_are_file_names_and_distinct() {
+        let stem = TopicStem::new("/a/b", "std_msgs/msg/String", 1);
+        assert!(stem.as_str().starts_with("a.b-"));
+        assert_eq!(TopicStem::from_name(OsStr::new(stem.as_str())), Some(stem.clone()));
+        assert_ne!(stem, TopicStem::new("/a.b", "std_msgs/msg/String", 1));
+        assert_ne!(stem, TopicStem::new("/a/b", "std_msgs/msg/String", 2));
+        assert_ne!(stem, TopicStem::new("/a/b", "std_msgs/msg/Int32", 1));
+        assert_ne!(TopicStem::new("/ab", "c", 0), TopicStem::new("/a", "bc", 0));
+        let long = TopicStem::new(&"/x".repeat(4000), "ä/../..\0", u128::MAX);
+        assert!(long.as_str().len() < 255 && !long.as_str().contains(['/', '\0']));
+        assert_eq!(TopicStem::from_name(OsStr::new("x-12")), None);
+    }
+
+    #[test]
+    fn it_has_the_configured_mode_whatever_the_umask() {
+        let root = TestRoot::new();
+        let directory = Directory::open_or_create(&Config { mode: 0o770, ..root.config() }).expect("create");
+        for path in [directory.path().to_path_buf(), directory.participants_path()] {
+            assert_eq!(fs::metadata(path).expect("exists").mode() & 0o777, 0o770);
+        }
+        let error = Directory::open_or_create(&root.config()).expect_err("another mode");
+        assert!(matches!(error, DirectoryError::WrongMode { found: 0o770, expected: 0o700, .. }), "{error}");
+        assert_eq!(fs::read_dir(root.path()).expect("root").count(), 1, "nothing beside the directory");
+    }
+
+    #[test]
+    fn a_link_or_a_file_in_its_place_is_refused() {
+        let root = TestRoot::new();
+        let directory = Directory::open_or_create(&root.config()).expect("create");
+        directory.remove_all();
+        assert!(!directory.path().exists());
+        std::os::unix::fs::symlink("/tmp", directory.path()).expect("link");
+        let error = Directory::open_or_create(&root.config()).expect_err("a link");
+        assert!(matches!(error, DirectoryError::NotADirectory { found: "a symbolic link", .. }), "{error}");
+        fs::remove_file(directory.path()).expect("remove");
+        fs::write(directory.path(), "").expect("file");
+        let error = Directory::open_or_create(&root.config()).expect_err("a file");
+        assert!(matches!(error, DirectoryError::NotADirectory { .. }), "{error}");
+    }
+
+    #[test]
+    fn a_root_on_a_disk_is_refused_unless_allowed() {
+        let config = Config { root: PathBuf::from("/proc"), ..Config::default() };
+        let error = Directory::open_or_create(&config).expect_err("proc is not memory");
+        assert!(matches!(error, DirectoryError::NotMemory { .. }), "{error}");
+        let config = Config { root: PathBuf::from("/dev/shm/does-not-exist"), ..Config::default() };
+        let error = Directory::open_or_create(&config).expect_err("missing");
+        assert!(error.to_string().contains("does-not-exist"), "{error}");
+    }
+
+    #[test]
+    fn somebody_elses_directory_is_refused_by_name_owner_and_us() {
+        let root = TestRoot::new();
+        let directory = Directory::open_or_create(&root.config()).expect("create");
+        if std::os::unix::fs::chown(directory.path(), Some(12345), None).is_err() {
+            return; // Only root can give a file away.
+        }
+        let error = Directory::open_or_create(&root.config()).expect_err("foreign").to_string();
+        let us = nix::unistd::geteuid();
+        let path = directory.path().display().to_string();
+        assert!([path, "12345".into(), format!("uid {us}")].iter().all(|part| error.contains(part)), "{error}");
+    }
+}

@@ -1,0 +1,495 @@
+//! Who is alive.
+//!
+//! Participant `i` holds an exclusive open-file-description lock on byte `i` of the lease file for as long as it lives;
+//! the kernel releases it however the process ends. The lock is everything: no heartbeat, no process id, so it works
+//! across PID namespaces, and a file that somebody removes makes nobody dead. The generation of `i`, a number in the same
+//! file that grows with every new holder of the byte, tells holders apart: `(i, generation)` is an
+//! [`Identity`], never used again.
+//!
+//! Rules that make it true:
+//! * The lease is never mapped (a mapping in a forked child would keep the lock), released only by closing, and closed in
+//!   forked children ([`crate::sys::fork`]).
+//! * It is probed with `F_OFD_GETLK`, which takes nothing. Any error means "alive".
+//! * The generation is written only by who holds the byte, before anybody can have heard of the new identity. So a probe
+//!   that sees a lock and another generation is right that the old holder is dead.
+//! * Joining happens with the *gate* byte held shared; the last to leave holds it exclusively while it removes the
+//!   directory. A joiner then checks that the name still means the file it has locked.
+//!
+//! Locks (bytes, unrelated to the content): `0..1024` participants, 1024 gate, 1025 sweep. Content: header (magic,
+//! version); at 4096 one generation per participant; behind them one change counter per participant, which grows with
+//! every change of its graph, so that whoever polls learns of all changes by one read.
+
+use crate::directory::{Directory, DirectoryError};
+use crate::ids::Identity;
+use crate::sys::fork::ForkGuarded;
+use crate::sys::mapping::Access;
+use crate::sys::ofd_lock::{self, LockKind};
+use crate::sys::random::random_u64;
+use crate::sys::shm_file::{self, FileError, NewFile};
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+/// Most participants of one directory at a time.
+pub const MAX_PARTICIPANTS: u32 = 1024;
+/// Where the generations begin in the lease file.
+pub const LEASE_DATA: u64 = 4096;
+
+const CHANGES: u64 = LEASE_DATA + 8 * MAX_PARTICIPANTS as u64;
+const SIZE: u64 = CHANGES + 8 * MAX_PARTICIPANTS as u64;
+const GATE: u64 = MAX_PARTICIPANTS as u64;
+const SWEEP: u64 = GATE + 1;
+const MAGIC: u64 = u64::from_le_bytes(*b"hazcatLE");
+const VERSION: u64 = 1;
+/// How long to try to get through the gate: others hold it for microseconds, unless they were stopped.
+const GATE_PATIENCE: Duration = Duration::from_secs(10);
+/// How long the last to leave tries to find the gate free; what it does not remove, the next to join removes.
+const LEAVE_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Why there is no lease to be had.
+#[derive(Debug, thiserror::Error)]
+pub enum LeaseError {
+    /// The directory cannot be used.
+    #[error(transparent)]
+    Directory(#[from] DirectoryError),
+    /// The lease file cannot be used.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// As many participants as there can be.
+    #[error("{path}: {limit} participants already, no more fit into one domain")]
+    Full {
+        /// The lease file.
+        path: PathBuf,
+        /// The limit.
+        limit: u32,
+    },
+    /// Others have been joining or leaving for too long; one of them is probably stopped.
+    #[error("{path}: no way in for {seconds} s; is a process that was joining or leaving stopped?")]
+    Busy {
+        /// The lease file.
+        path: PathBuf,
+        /// How long it was tried.
+        seconds: u64,
+    },
+}
+
+/// Which file a name or a descriptor means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct FileId {
+    device: u64,
+    inode: u64,
+}
+
+impl FileId {
+    fn of(meta: &fs::Metadata) -> Self {
+        Self { device: meta.dev(), inode: meta.ino() }
+    }
+}
+
+/// One participant's claim to be alive.
+pub struct Lease {
+    /// `None` once released.
+    file: RwLock<Option<ForkGuarded<File>>>,
+    id: FileId,
+    path: PathBuf,
+    identity: Identity,
+    sweeping: AtomicBool,
+}
+
+impl Lease {
+    /// Takes the first free participant byte, and removes what is left of a directory in which nobody is alive.
+    ///
+    /// # Errors
+    /// [`LeaseError`].
+    pub(crate) fn acquire(directory: &Directory) -> Result<Self, LeaseError> {
+        let path = directory.lease_path();
+        let deadline = Instant::now() + GATE_PATIENCE;
+        let mut pause = Duration::from_micros(20);
+        loop {
+            match Self::try_acquire(directory, &path) {
+                Ok(Some(lease)) => return Ok(lease),
+                // The directory is being removed, or was replaced, while we look at it.
+                Ok(None) | Err(LeaseError::File(FileError::Missing { .. })) => {}
+                Err(LeaseError::Directory(DirectoryError::File(FileError::Missing { .. }))) => {}
+                Err(error) => return Err(error),
+            }
+            if Instant::now() >= deadline {
+                return Err(LeaseError::Busy { path, seconds: GATE_PATIENCE.as_secs() });
+            }
+            std::thread::sleep(pause);
+            pause = (pause * 2).min(Duration::from_millis(2));
+        }
+    }
+
+    /// One attempt; `None` where it is worth another.
+    fn try_acquire(directory: &Directory, path: &Path) -> Result<Option<Self>, LeaseError> {
+        let fail = |error| FileError::from_io(path, SIZE, error);
+        directory.ensure()?;
+        let guarded = open_or_create(path, directory.file_mode())?;
+        let Ok(file) = guarded.get() else { return Ok(None) };
+        let id = FileId::of(&file.metadata().map_err(fail)?);
+
+        let alone = |file: &File| ofd_lock::is_locked_by_another(file, 0, GATE).map(|locked| !locked).map_err(fail);
+        if alone(file)? && ofd_lock::try_lock(file, GATE, LockKind::Exclusive).map_err(fail)? {
+            // Nobody can join now. What lies here belongs to processes that ended without cleaning up.
+            if alone(file)? && still_means(path, id) {
+                if check_header(file, path).is_err() {
+                    directory.remove_all();
+                    return Ok(None);
+                }
+                directory.remove_contents();
+            }
+        }
+        // Converts the exclusive lock where we have it, without a gap.
+        if !ofd_lock::try_lock(file, GATE, LockKind::Shared).map_err(fail)? || !still_means(path, id) {
+            return Ok(None);
+        }
+        // From here to the end of this function nobody removes the directory.
+        directory.ensure()?;
+        check_header(file, path)?;
+        let Some(index) = take_byte(file).map_err(fail)? else {
+            return Err(LeaseError::Full { path: path.to_path_buf(), limit: MAX_PARTICIPANTS });
+        };
+        let generation = next_generation(file, index).map_err(fail)?;
+        let corrupt = || FileError::Corrupt { path: path.to_path_buf(), what: "generation out of range" };
+        let identity = Identity::new(index, generation).ok_or_else(corrupt)?;
+        ofd_lock::unlock(file, GATE).map_err(fail)?;
+        Ok(Some(Self {
+            file: RwLock::new(Some(guarded)),
+            id,
+            path: path.to_path_buf(),
+            identity,
+            sweeping: AtomicBool::new(false),
+        }))
+    }
+
+    /// Whose lease this is.
+    pub fn identity(&self) -> Identity {
+        self.identity
+    }
+
+    /// Whether `who` is alive now: two system calls, no cache. Oneself is, without a probe; any error means alive.
+    pub fn is_alive(&self, who: Identity) -> bool {
+        if who == self.identity {
+            return true;
+        }
+        if who.index() >= MAX_PARTICIPANTS {
+            return false;
+        }
+        self.with_file(|file| {
+            let byte = u64::from(who.index());
+            if !ofd_lock::is_locked_by_another(file, byte, 1)? && who.index() != self.identity.index() {
+                return Ok(false);
+            }
+            Ok(read_word(file, LEASE_DATA + 8 * byte)? == who.generation())
+        })
+        .unwrap_or(true)
+    }
+
+    /// The change counter of every index.
+    ///
+    /// # Errors
+    /// What the system answers.
+    pub(crate) fn changes(&self) -> io::Result<Vec<u64>> {
+        self.with_file(|file| read_table(file, CHANGES))
+    }
+
+    /// Our own change counter; grows over all holders of our index.
+    ///
+    /// # Errors
+    /// What the system answers.
+    pub(crate) fn own_change(&self) -> io::Result<u64> {
+        self.with_file(|file| read_word(file, CHANGES + 8 * u64::from(self.identity.index())))
+    }
+
+    /// Sets our own change counter, for those who poll.
+    ///
+    /// # Errors
+    /// What the system answers.
+    pub(crate) fn announce_change(&self, counter: u64) -> io::Result<()> {
+        self.with_file(|file| file.write_all_at(&counter.to_le_bytes(), CHANGES + 8 * u64::from(self.identity.index())))
+    }
+
+    /// Makes the caller the only one, of all processes, to clean up after dead participants; `None` while another does.
+    pub fn try_sweep_lock(&self) -> Option<SweepGuard<'_>> {
+        // The lock belongs to the description, so threads of this process exclude each other by the flag.
+        // SYNC sweep-flag
+        if self.sweeping.swap(true, Ordering::Acquire) {
+            return None;
+        }
+        let locked = self.with_file(|file| ofd_lock::try_lock(file, SWEEP, LockKind::Exclusive));
+        if matches!(locked, Ok(true)) {
+            return Some(SweepGuard { lease: self });
+        }
+        self.sweeping.store(false, Ordering::Release);
+        None
+    }
+
+    /// Whether the lease file's name still means our file: if not, somebody removed the directory, and newcomers cannot
+    /// find us.
+    pub(crate) fn name_is_ours(&self) -> bool {
+        still_means(&self.path, self.id)
+    }
+
+    /// Gives the byte back, by closing; the last one out removes the directory. Does nothing the second time.
+    pub(crate) fn release(&self, directory: &Directory) {
+        let file = self.file.write().unwrap_or_else(PoisonError::into_inner).take();
+        if file.is_some() {
+            drop(file);
+            self.remove_if_last(directory);
+        }
+    }
+
+    fn remove_if_last(&self, directory: &Directory) {
+        let deadline = Instant::now() + LEAVE_PATIENCE;
+        loop {
+            // A description of its own: closing it gives back the gate.
+            let Ok(guarded) = ForkGuarded::open(|| shm_file::open(&self.path, Access::ReadWrite)) else { return };
+            let Ok(file) = guarded.get() else { return };
+            let ours = |file: &File| file.metadata().is_ok_and(|meta| FileId::of(&meta) == self.id);
+            let deserted = || matches!(ofd_lock::is_locked_by_another(file, 0, GATE), Ok(false));
+            if !ours(file) || !deserted() {
+                return;
+            }
+            match ofd_lock::try_lock(file, GATE, LockKind::Exclusive) {
+                Ok(true) => {
+                    if deserted() && still_means(&self.path, self.id) {
+                        directory.remove_all();
+                    }
+                    return;
+                }
+                // Somebody is joining (and will be the last one to leave), or leaving, and may have seen us alive: only
+                // the next look can tell.
+                Ok(false) if Instant::now() < deadline => std::thread::sleep(Duration::from_micros(200)),
+                _ => return,
+            }
+        }
+    }
+
+    fn with_file<T>(&self, act: impl FnOnce(&File) -> io::Result<T>) -> io::Result<T> {
+        let file = self.file.read().unwrap_or_else(PoisonError::into_inner);
+        let file = file.as_ref().ok_or(io::ErrorKind::NotConnected)?;
+        act(file.get().map_err(|_| io::ErrorKind::NotConnected)?)
+    }
+}
+
+/// The right to clean up; given back on drop.
+pub struct SweepGuard<'a> {
+    lease: &'a Lease,
+}
+
+impl Drop for SweepGuard<'_> {
+    fn drop(&mut self) {
+        let _ = self.lease.with_file(|file| ofd_lock::unlock(file, SWEEP));
+        // SYNC sweep-flag
+        self.lease.sweeping.store(false, Ordering::Release);
+    }
+}
+
+fn open_or_create(path: &Path, mode: u32) -> Result<ForkGuarded<File>, FileError> {
+    match ForkGuarded::open(|| shm_file::open(path, Access::ReadWrite)) {
+        Err(FileError::Missing { .. }) => {
+            let new = NewFile::create(path, mode, SIZE, SIZE)?;
+            let fail = |error| FileError::from_io(path, SIZE, error);
+            new.file().write_all_at(&MAGIC.to_le_bytes(), 0).map_err(fail)?;
+            new.file().write_all_at(&VERSION.to_le_bytes(), 8).map_err(fail)?;
+            match new.publish() {
+                Ok(_) | Err(FileError::Exists { .. }) => {}
+                Err(error) => return Err(error),
+            }
+            // Opened by name in any case: locks belong to descriptions, and ours is to be guarded.
+            ForkGuarded::open(|| shm_file::open(path, Access::ReadWrite))
+        }
+        other => other,
+    }
+}
+
+fn still_means(path: &Path, id: FileId) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|meta| FileId::of(&meta) == id)
+}
+
+fn check_header(file: &File, path: &Path) -> Result<(), FileError> {
+    let fail = |error| FileError::from_io(path, 0, error);
+    let corrupt = |what| FileError::Corrupt { path: path.to_path_buf(), what };
+    if file.metadata().map_err(fail)?.len() < SIZE {
+        return Err(corrupt("shorter than a lease file"));
+    }
+    if read_word(file, 0).map_err(fail)? != MAGIC {
+        return Err(corrupt("not a lease file"));
+    }
+    let found = read_word(file, 8).map_err(fail)?;
+    if found != VERSION {
+        return Err(FileError::WrongVersion { path: path.to_path_buf(), found, expected: VERSION });
+    }
+    Ok(())
+}
+
+fn take_byte(file: &File) -> io::Result<Option<u32>> {
+    for index in 0..MAX_PARTICIPANTS {
+        if ofd_lock::try_lock(file, u64::from(index), LockKind::Exclusive)? {
+            return Ok(Some(index));
+        }
+    }
+    Ok(None)
+}
+
+/// Writes and returns the generation of the new holder of `index`, who is the caller.
+fn next_generation(file: &File, index: u32) -> io::Result<u64> {
+    let at = LEASE_DATA + 8 * u64::from(index);
+    let last = read_word(file, at)?;
+    // The first is random: a directory that was removed and made anew does not repeat identities.
+    let next = if last == 0 || last >= Identity::MAX_GENERATION {
+        random_u64() % (Identity::MAX_GENERATION / 2) + 1
+    } else {
+        last + 1
+    };
+    file.write_all_at(&next.to_le_bytes(), at)?;
+    Ok(next)
+}
+
+fn read_word(file: &File, at: u64) -> io::Result<u64> {
+    let mut word = [0; 8];
+    file.read_exact_at(&mut word, at)?;
+    Ok(u64::from_le_bytes(word))
+}
+
+fn read_table(file: &File, at: u64) -> io::Result<Vec<u64>> {
+    let mut bytes = vec![0; 8 * MAX_PARTICIPANTS as usize];
+    file.read_exact_at(&mut bytes, at)?;
+    let word = |chunk: &[u8]| chunk.try_into().map_or(0, u64::from_le_bytes);
+    Ok(bytes.chunks_exact(8).map(word).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test_root::TestRoot;
+    use std::collections::HashSet;
+
+    fn take(directory: &Directory) -> Lease {
+        Lease::acquire(directory).expect("lease")
+    }
+
+    #[test]
+    fn identities_are_distinct_and_never_reused() {
+        let root = TestRoot::new();
+        let directory = Directory::open_or_create(&root.config()).expect("directory");
+        let keeper = take(&directory);
+        let mut seen = HashSet::from([keeper.identity()]);
+        for _ in 0..50 {
+            let lease = take(&directory);
+            assert_eq!(lease.identity().index(), 1, "the lowest free index");
+            assert!(seen.insert(lease.identity()), "generation reused");
+            assert!(keeper.is_alive(lease.identity()));
+            lease.release(&directory);
+            assert!(!keeper.is_alive(lease.identity()));
+        }
+    }
+
+    #[test]
+    fn a_former_holder_is_dead_while_its_byte_is_held_again() {
+        let root = TestRoot::new();
+        let directory = Directory::open_or_create(&root.config()).expect("directory");
+        let keeper = take(&directory);
+        let first = take(&directory);
+        first.release(&directory);
+        let second = take(&directory);
+        assert_eq!(first.identity().index(), second.identity().index());
+        assert!(!keeper.is_alive(first.identity()) && keeper.is_alive(second.identity()));
+        assert!(!second.is_alive(first.identity()), "a former holder of one's own byte is dead too");
+        assert!(second.is_alive(second.identity()) && second.is_alive(keeper.identity()));
+    }
+
+    #[test]
+    fn the_last_one_out_removes_the_directory() {
+        let root = TestRoot::new();
+        let directory = Directory::open_or_create(&root.config()).expect("directory");
+        let (first, second) = (take(&directory), take(&directory));
+        first.release(&directory);
+        assert!(directory.lease_path().exists());
+        second.release(&directory);
+        assert!(!directory.path().exists());
+        assert!(first.is_alive(second.identity()), "whoever has left knows nothing, which means alive");
+    }
+
+    #[test]
+    fn leftovers_of_the_dead_are_gone_when_the_first_joins() {
+        let root = TestRoot::new();
+        let directory = Directory::open_or_create(&root.config()).expect("directory");
+        let lease = take(&directory);
+        let before = lease.identity();
+        // As after SIGKILL: the lock goes, the files stay.
+        drop(lease);
+        let leftover = directory.path().join("topics").join("x");
+        fs::write(&leftover, "").expect("write");
+        let lease = take(&directory);
+        assert!(!leftover.exists());
+        assert_eq!(lease.identity().generation(), before.generation() + 1);
+        fs::write(&leftover, "").expect("write");
+        let _second = take(&directory);
+        assert!(leftover.exists(), "nobody but the first may do that");
+    }
+
+    #[test]
+    fn a_lease_file_of_another_version_is_replaced_only_when_nobody_lives() {
+        let root = TestRoot::new();
+        let directory = Directory::open_or_create(&root.config()).expect("directory");
+        let lease = take(&directory);
+        File::options().write(true).open(directory.lease_path()).expect("open").write_all_at(&[9], 8).expect("write");
+        let error = Lease::acquire(&directory).err().expect("another version");
+        assert!(matches!(error, LeaseError::File(FileError::WrongVersion { found: 9, .. })), "{error}");
+        drop(lease);
+        take(&directory);
+    }
+
+    #[test]
+    fn one_sweeper_at_a_time() {
+        let root = TestRoot::new();
+        let directory = Directory::open_or_create(&root.config()).expect("directory");
+        let (first, second) = (take(&directory), take(&directory));
+        let guard = first.try_sweep_lock().expect("free");
+        assert!(first.try_sweep_lock().is_none() && second.try_sweep_lock().is_none());
+        drop(guard);
+        assert!(second.try_sweep_lock().is_some());
+        assert!(first.try_sweep_lock().is_some());
+    }
+
+    #[test]
+    fn joining_while_the_last_one_leaves_never_fails_and_never_loses_the_file() {
+        let root = TestRoot::new();
+        let directory = Directory::open_or_create(&root.config()).expect("directory");
+        let rounds = 1500;
+        std::thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    for _ in 0..rounds {
+                        let lease = Lease::acquire(&directory).expect("join");
+                        assert!(lease.name_is_ours(), "the directory was removed under a participant");
+                        assert!(directory.participants_path().is_dir());
+                        lease.release(&directory);
+                    }
+                });
+            }
+        });
+        assert!(!directory.path().exists(), "the last one left it behind");
+    }
+
+    #[test]
+    fn the_domain_is_full_at_the_limit() {
+        let root = TestRoot::new();
+        let directory = Directory::open_or_create(&root.config()).expect("directory");
+        let first = take(&directory);
+        let others = shm_file::open(&directory.lease_path(), Access::ReadWrite).expect("open");
+        for byte in 1..MAX_PARTICIPANTS - 1 {
+            assert!(ofd_lock::try_lock(&others, u64::from(byte), LockKind::Exclusive).expect("lock"));
+        }
+        let last = take(&directory);
+        assert_eq!(last.identity().index(), MAX_PARTICIPANTS - 1);
+        assert!(first.is_alive(last.identity()));
+        assert!(matches!(Lease::acquire(&directory), Err(LeaseError::Full { .. })));
+    }
+}

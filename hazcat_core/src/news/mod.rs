@@ -1,0 +1,407 @@
+//! News: who appeared, who changed its graph, who died. One sleeping thread per participant.
+//!
+//! The thread sleeps on an inotify watch of the folder of participants and wakes at once for three kinds of events: a file
+//! appears, a file is written to, the kernel closes a file's writing descriptor (or the name is removed). Events are hints
+//! only:
+//! * The close comes just before the lock is released, so a suspect is probed several times ([`BACK_OFF`]).
+//! * Whatever events miss (a process that takes long to die, a file that was torn when read) the sweep finds, once a second:
+//!   it probes everybody, compares change counters, and looks at the folder.
+//! * Lost events mean an early sweep. Without inotify the sweep runs every [`Config::poll_interval`] instead.
+//!
+//! Nothing may depend on how fast news are.
+//!
+//! A death is handled in this order: known as dead, bells unmapped, files removed; out of the graph; listeners; graph
+//! listeners; one's own bells rung, so that every sleeper looks again: a publisher killed between publishing and ringing
+//! delays nobody for longer than that.
+//!
+//! [`Config::poll_interval`]: crate::config::Config::poll_interval
+
+mod watch;
+
+use crate::graph::file::{self, ReadError};
+use crate::graph::ParticipantGraph;
+use crate::ids::Identity;
+use crate::log::{debug_log, warn_log};
+use crate::participant::Core;
+use crate::sys::fork::ForkGuarded;
+use crate::sys::shm_file::FileError;
+use nix::errno::Errno;
+use nix::poll::{ppoll, PollFd, PollFlags};
+use nix::sys::eventfd::{EfdFlags, EventFd};
+use nix::sys::signal::{SigSet, SigmaskHow};
+use nix::sys::time::TimeSpec;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::os::fd::AsFd;
+use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+use watch::{Hints, Watch};
+
+/// How often everything is looked at, events or not.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
+/// When a suspect is probed, each time counted from the probe before. Then the sweep takes over.
+const BACK_OFF: [Duration; 5] = [
+    Duration::ZERO,
+    Duration::from_micros(100),
+    Duration::from_millis(1),
+    Duration::from_millis(10),
+    Duration::from_millis(100),
+];
+/// When a file that was being written is read again.
+const READ_AGAIN: Duration = Duration::from_millis(1);
+/// So many events at once mean that more are coming ...
+const CROWD: usize = 16;
+/// ... and that it pays to wait for them.
+const SETTLE: Duration = Duration::from_millis(2);
+
+/// What is known of another participant.
+struct Peer {
+    /// Sequence of the graph that was read last; `None` while none could be read.
+    sequence: Option<u64>,
+    /// Why it is not in the graph was said once.
+    complained: bool,
+}
+
+struct Suspect {
+    probes: usize,
+    due: Instant,
+}
+
+/// What a round of looking around has found.
+#[derive(Default)]
+struct Findings {
+    deaths: Vec<Identity>,
+    graphs: Vec<(Identity, Option<Arc<ParticipantGraph>>)>,
+}
+
+/// The state of the news thread.
+pub(crate) struct News {
+    core: Arc<Core>,
+    watch: Option<Watch>,
+    peers: BTreeMap<Identity, Peer>,
+    suspects: BTreeMap<Identity, Suspect>,
+    read_again: BTreeSet<Identity>,
+    /// Somebody removed the directory under us; said once.
+    cut_off: bool,
+}
+
+impl News {
+    /// Starts to watch, before anything is scanned.
+    pub(crate) fn new(core: Arc<Core>) -> Self {
+        let watch = if core.config.use_inotify {
+            Watch::new(&core.directory)
+                .map_err(|errno| warn_log!("no inotify watch ({errno}), polling every {:?}", core.config.poll_interval))
+                .ok()
+        } else {
+            None
+        };
+        Self {
+            core,
+            watch,
+            peers: BTreeMap::new(),
+            suspects: BTreeMap::new(),
+            read_again: BTreeSet::new(),
+            cut_off: false,
+        }
+    }
+
+    /// Gets to know all who are there.
+    pub(crate) fn scan(&mut self) {
+        let mut findings = Findings::default();
+        self.sweep(&mut findings);
+        self.tell(findings);
+    }
+
+    fn run(mut self, stop: &EventFd) {
+        let interval = if self.watch.is_some() {
+            SWEEP_INTERVAL
+        } else {
+            self.core.config.poll_interval.clamp(Duration::from_millis(1), SWEEP_INTERVAL)
+        };
+        let mut next_sweep = Instant::now() + interval;
+        let mut next_tick = Instant::now() + SWEEP_INTERVAL;
+        loop {
+            let until = self.next_due().map_or(next_sweep, |due| due.min(next_sweep)).min(next_tick);
+            if self.sleep(stop, until) {
+                return;
+            }
+            let mut hints = Hints::default();
+            if let Some(watch) = &self.watch {
+                watch.drain(&mut hints);
+            }
+            let crowd = hints.events >= CROWD;
+            let mut findings = Findings::default();
+            self.follow(hints, &mut findings, &mut next_sweep);
+            self.probe_suspects(&mut findings);
+            for who in std::mem::take(&mut self.read_again) {
+                self.look_at(who, &mut findings);
+            }
+            let now = Instant::now();
+            if now >= next_sweep {
+                self.sweep(&mut findings);
+                next_sweep = now + interval;
+            }
+            self.tell(findings);
+            if now >= next_tick {
+                next_tick = now + SWEEP_INTERVAL;
+                self.tick();
+            }
+            if crowd {
+                std::thread::sleep(SETTLE);
+            }
+        }
+    }
+
+    fn next_due(&self) -> Option<Instant> {
+        let suspect = self.suspects.values().map(|suspect| suspect.due).min();
+        let again = (!self.read_again.is_empty()).then(|| Instant::now() + READ_AGAIN);
+        match (suspect, again) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        }
+    }
+
+    /// Sleeps until there are events or it is time; `true` when told to stop.
+    fn sleep(&self, stop: &EventFd, until: Instant) -> bool {
+        let mut descriptors = vec![PollFd::new(stop.as_fd(), PollFlags::POLLIN)];
+        if let Some(inotify) = self.watch.as_ref().and_then(Watch::inotify) {
+            descriptors.push(PollFd::new(inotify.as_fd(), PollFlags::POLLIN));
+        }
+        let timeout = until.saturating_duration_since(Instant::now());
+        match ppoll(&mut descriptors, Some(TimeSpec::from_duration(timeout)), None) {
+            Ok(_) => descriptors.first().is_some_and(|stop| stop.any().unwrap_or(true)),
+            Err(Errno::EINTR) => false,
+            Err(_) => {
+                // Cannot happen with valid descriptors; must not spin if it does.
+                std::thread::sleep(Duration::from_millis(10));
+                stop.read().is_ok()
+            }
+        }
+    }
+
+    fn follow(&mut self, hints: Hints, findings: &mut Findings, next_sweep: &mut Instant) {
+        for who in hints.changed {
+            self.look_at(who, findings);
+        }
+        let own = self.core.identity;
+        for who in hints.suspected {
+            if who == own {
+                self.restore_own();
+            } else if !self.core.liveness.is_known_dead(who) {
+                self.suspects.insert(who, Suspect { probes: 0, due: Instant::now() });
+            }
+        }
+        if hints.unwatched {
+            self.watch_again();
+        }
+        if hints.lost || hints.unwatched {
+            *next_sweep = Instant::now();
+        }
+    }
+
+    fn probe_suspects(&mut self, findings: &mut Findings) {
+        let now = Instant::now();
+        let due: Vec<Identity> =
+            self.suspects.iter().filter(|(_, suspect)| suspect.due <= now).map(|(who, _)| *who).collect();
+        for who in due {
+            if !self.core.lease.is_alive(who) {
+                self.dead(who, findings);
+            } else if let Some(suspect) = self.suspects.get_mut(&who) {
+                suspect.probes += 1;
+                match BACK_OFF.get(suspect.probes) {
+                    Some(pause) => suspect.due = now + *pause,
+                    None => drop(self.suspects.remove(&who)),
+                }
+            }
+        }
+    }
+
+    fn dead(&mut self, who: Identity, findings: &mut Findings) {
+        self.peers.remove(&who);
+        self.suspects.remove(&who);
+        self.read_again.remove(&who);
+        self.core.bury(who);
+        findings.deaths.push(who);
+        findings.graphs.push((who, None));
+    }
+
+    /// Reads what a participant says about itself.
+    fn look_at(&mut self, who: Identity, findings: &mut Findings) {
+        if who == self.core.identity || self.core.liveness.is_known_dead(who) {
+            return;
+        }
+        if !self.peers.contains_key(&who) {
+            if !self.core.lease.is_alive(who) {
+                return self.dead(who, findings);
+            }
+            self.core.liveness.note_alive(who);
+            self.peers.insert(who, Peer { sequence: None, complained: false });
+        }
+        match self.read(who) {
+            Ok((sequence, graph)) => {
+                if let Some(peer) = self.peers.get_mut(&who) {
+                    peer.sequence = Some(sequence);
+                    peer.complained = false;
+                }
+                findings.graphs.push((who, Some(Arc::new(graph))));
+            }
+            Err(ReadError::Torn) => {
+                self.read_again.insert(who);
+            }
+            // It is leaving, or somebody removed its files: it stays in the graph for as long as it lives.
+            Err(ReadError::File(FileError::Missing { .. })) => {}
+            Err(error) => {
+                if let Some(peer) = self.peers.get_mut(&who) {
+                    if !std::mem::replace(&mut peer.complained, true) {
+                        warn_log!("{who} is alive but cannot be talked to: {error}");
+                    }
+                }
+                findings.graphs.push((who, None));
+            }
+        }
+    }
+
+    /// A participant whose bells cannot be mapped is not listed: what is listed can be talked to.
+    fn read(&self, who: Identity) -> Result<(u64, ParticipantGraph), ReadError> {
+        let read = file::read(&self.core.directory.participant_path(who), who)?;
+        match self.core.bells.map_peer(who) {
+            // Removed by somebody: it cannot be rung, and looks for itself once a second.
+            Ok(()) | Err(FileError::Missing { .. }) => Ok(read),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Looks at everything.
+    fn sweep(&mut self, findings: &mut Findings) {
+        let core = Arc::clone(&self.core);
+        if let Ok(present) = core.directory.participants() {
+            if !present.contains(&core.identity) {
+                self.restore_own();
+            }
+            for who in present {
+                if !self.peers.contains_key(&who) {
+                    self.look_at(who, findings);
+                }
+            }
+        } else {
+            self.watch_again();
+        }
+        let changes = core.lease.changes().unwrap_or_default();
+        let known: Vec<(Identity, Option<u64>)> = self.peers.iter().map(|(who, peer)| (*who, peer.sequence)).collect();
+        for (who, sequence) in known {
+            if !core.lease.is_alive(who) {
+                self.dead(who, findings);
+            } else if sequence.is_none_or(|seen| changes.get(who.index() as usize).is_some_and(|now| *now > seen)) {
+                self.look_at(who, findings);
+            }
+        }
+        core.bells.tidy();
+        self.check_directory();
+    }
+
+    /// Passes on what was found. No lock is held.
+    fn tell(&self, findings: Findings) {
+        let Findings { deaths, graphs } = findings;
+        let changed = !graphs.is_empty() && self.core.graph.apply(graphs);
+        if !deaths.is_empty() {
+            debug_log!("{}: gone: {deaths:?}", self.core.identity);
+            for listener in self.core.listeners() {
+                for dead in &deaths {
+                    guarded(|| listener.on_death(*dead));
+                }
+            }
+        }
+        if changed {
+            guarded(|| self.core.graph.notify());
+        }
+        if !deaths.is_empty() {
+            self.core.bells.ring_all_own();
+        }
+    }
+
+    fn tick(&self) {
+        for listener in self.core.listeners() {
+            guarded(|| listener.on_tick());
+        }
+        self.core.bells.ring_all_own();
+    }
+
+    fn restore_own(&self) {
+        if let Err(error) = self.core.graph.restore_own_file() {
+            debug_log!("own file cannot be made anew: {error}");
+        }
+    }
+
+    fn check_directory(&mut self) {
+        let ours = self.core.lease.name_is_ours();
+        if !ours && !self.cut_off {
+            warn_log!(
+                "{} was removed while in use: participants that know each other go on, but newcomers cannot find them; \
+                 restart them to be found again",
+                self.core.directory.path().display()
+            );
+        }
+        self.cut_off = !ours;
+    }
+
+    /// Makes removed folders anew, where the directory is still ours, and watches again.
+    fn watch_again(&mut self) {
+        self.check_directory();
+        if self.cut_off {
+            return;
+        }
+        if let Err(error) = self.core.directory.ensure() {
+            warn_log!("{error}");
+        }
+        if let Some(watch) = &self.watch {
+            if let Err(errno) = watch.add(&self.core.directory) {
+                warn_log!("{} cannot be watched: {errno}", self.core.directory.participants_path().display());
+            }
+        }
+        self.restore_own();
+    }
+}
+
+/// A listener's panic must not end the news.
+fn guarded(call: impl FnOnce()) {
+    if catch_unwind(AssertUnwindSafe(call)).is_err() {
+        warn_log!("a listener panicked on the news thread");
+    }
+}
+
+/// The running thread.
+pub(crate) struct NewsThread {
+    stop: Arc<ForkGuarded<EventFd>>,
+    handle: JoinHandle<()>,
+}
+
+impl NewsThread {
+    pub(crate) fn start(news: News) -> io::Result<Self> {
+        let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
+        let stop = Arc::new(ForkGuarded::open(|| EventFd::from_flags(flags))?);
+        let stopped = Arc::clone(&stop);
+        // The application's signals are for its own threads: ours begins with all of them blocked.
+        let before = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK);
+        let spawned = std::thread::Builder::new().name("hazcat-news".into()).spawn(move || {
+            if let Ok(stop) = stopped.get() {
+                news.run(stop);
+            }
+        });
+        if let Ok(before) = before {
+            let _ = before.thread_set_mask();
+        }
+        Ok(Self { stop, handle: spawned? })
+    }
+
+    /// Ends the thread and waits for it, unless this is the thread itself (a listener may drop the last participant).
+    pub(crate) fn stop(self) {
+        if let Ok(stop) = self.stop.get() {
+            let _ = stop.write(1);
+        }
+        if self.handle.thread().id() != std::thread::current().id() {
+            let _ = self.handle.join();
+        }
+    }
+}

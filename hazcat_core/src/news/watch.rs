@@ -1,0 +1,95 @@
+//! Hints that something happened to a participant's file, from inotify.
+
+use crate::directory::{parse_participant_name, Directory};
+use crate::ids::Identity;
+use crate::sys::fork::ForkGuarded;
+use nix::errno::Errno;
+use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, InotifyEvent};
+use std::collections::BTreeSet;
+
+/// What a batch of events says. Each participant once, however many events it had.
+#[derive(Debug, Default)]
+pub(super) struct Hints {
+    /// Appeared or changed.
+    pub(super) changed: BTreeSet<Identity>,
+    /// Closed its file, or the file was removed: perhaps dead.
+    pub(super) suspected: BTreeSet<Identity>,
+    /// Events were lost: only a scan of everything tells.
+    pub(super) lost: bool,
+    /// The watch is gone: the folder was removed or unmounted.
+    pub(super) unwatched: bool,
+    /// How many events there were.
+    pub(super) events: usize,
+}
+
+/// A watch on the folder of participants.
+pub(super) struct Watch {
+    inotify: ForkGuarded<Inotify>,
+}
+
+impl Watch {
+    /// Starts watching.
+    ///
+    /// # Errors
+    /// What the system answers: `EMFILE` where this user has no inotify instance left, `ENOSPC` where no watch.
+    pub(super) fn new(directory: &Directory) -> Result<Self, Errno> {
+        let inotify = ForkGuarded::open(|| Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK))?;
+        let watch = Self { inotify };
+        watch.add(directory)?;
+        Ok(watch)
+    }
+
+    /// Watches the folder (again, after it was removed and made anew).
+    pub(super) fn add(&self, directory: &Directory) -> Result<(), Errno> {
+        let mask = AddWatchFlags::IN_CREATE
+            | AddWatchFlags::IN_MOVED_TO
+            | AddWatchFlags::IN_MODIFY
+            | AddWatchFlags::IN_CLOSE_WRITE
+            | AddWatchFlags::IN_DELETE
+            | AddWatchFlags::IN_MOVED_FROM
+            | AddWatchFlags::IN_ONLYDIR
+            | AddWatchFlags::IN_DONT_FOLLOW;
+        let inotify = self.inotify.get().map_err(|_| Errno::EBADF)?;
+        inotify.add_watch(&directory.participants_path(), mask)?;
+        Ok(())
+    }
+
+    /// What to sleep on.
+    pub(super) fn inotify(&self) -> Option<&Inotify> {
+        self.inotify.get().ok()
+    }
+
+    /// Takes all events there are.
+    pub(super) fn drain(&self, hints: &mut Hints) {
+        let Some(inotify) = self.inotify() else { return };
+        loop {
+            match inotify.read_events() {
+                Ok(events) if events.is_empty() => return,
+                Ok(events) => {
+                    hints.events += events.len();
+                    events.iter().for_each(|event| sort(event, hints));
+                }
+                Err(Errno::EINTR) => {}
+                Err(_) => return,
+            }
+        }
+    }
+}
+
+fn sort(event: &InotifyEvent, hints: &mut Hints) {
+    let mask = event.mask;
+    if mask.intersects(AddWatchFlags::IN_Q_OVERFLOW) {
+        hints.lost = true;
+    }
+    if mask.intersects(AddWatchFlags::IN_IGNORED | AddWatchFlags::IN_UNMOUNT) {
+        hints.unwatched = true;
+    }
+    // Other names are not ours: files without a name show up here too, as "#" and a number.
+    let Some(who) = event.name.as_deref().and_then(parse_participant_name) else { return };
+    if mask.intersects(AddWatchFlags::IN_CREATE | AddWatchFlags::IN_MOVED_TO | AddWatchFlags::IN_MODIFY) {
+        hints.changed.insert(who);
+    }
+    if mask.intersects(AddWatchFlags::IN_CLOSE_WRITE | AddWatchFlags::IN_DELETE | AddWatchFlags::IN_MOVED_FROM) {
+        hints.suspected.insert(who);
+    }
+}

@@ -1,0 +1,242 @@
+//! One participant: this process' (or one context's) membership in a domain.
+//!
+//! [`Participant::join`] takes a lease ([`crate::lease`]), writes the participant's files, starts the news thread
+//! ([`crate::news`]) and returns when all who were there are known. [`Participant::leave`], or dropping, undoes it all; the
+//! last to leave removes the directory. A process that is killed leaves files behind, which the survivors remove, or who
+//! joins next.
+//!
+//! ```no_run
+//! use hazcat_core::config::Config;
+//! use hazcat_core::graph::NodeRecord;
+//! use hazcat_core::participant::Participant;
+//!
+//! let participant = Participant::join(&Config::default())?;
+//! let node = NodeRecord { name: "talker".into(), namespace: "/".into(), enclave: String::new() };
+//! participant.graph().add_node(node)?;
+//! for node in participant.graph().snapshot().nodes() {
+//!     println!("{}: {}", node.participant, node.record.name);
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod bells;
+mod liveness;
+mod shared_slot;
+
+pub use bells::{Bells, OwnBell, MAX_BELLS};
+
+use crate::config::Config;
+use crate::directory::{Directory, DirectoryError};
+use crate::graph::Graph;
+use crate::ids::Identity;
+use crate::lease::{Lease, LeaseError};
+use crate::news::{News, NewsThread};
+use crate::sys::fork::{ForkMark, ForkedChild};
+use crate::sys::shm_file::FileError;
+use liveness::Liveness;
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+/// Is told what the news thread learns. Called on that thread: be brief. Must not panic (a panic is caught and logged).
+pub trait NewsListener: Send + Sync {
+    /// `dead` is dead (or has left): it is known as dead, out of the graph, and its bells are unmapped. Sleepers of this
+    /// process are rung after all listeners were called.
+    fn on_death(&self, dead: Identity);
+
+    /// About once a second: a chance to look after what no event announces. Sleepers of this process are rung after it.
+    fn on_tick(&self);
+}
+
+/// Why a participant could not join.
+#[derive(Debug, thiserror::Error)]
+pub enum JoinError {
+    /// The directory cannot be used.
+    #[error(transparent)]
+    Directory(#[from] DirectoryError),
+    /// There is no lease to be had.
+    #[error(transparent)]
+    Lease(#[from] LeaseError),
+    /// The participant's files cannot be made.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The news thread cannot be started.
+    #[error("news thread: {0}")]
+    Thread(#[source] io::Error),
+}
+
+/// What participant and news thread share.
+pub(crate) struct Core {
+    pub(crate) identity: Identity,
+    pub(crate) config: Config,
+    pub(crate) directory: Directory,
+    pub(crate) lease: Arc<Lease>,
+    pub(crate) liveness: Arc<Liveness>,
+    pub(crate) bells: Bells,
+    pub(crate) graph: Graph,
+    mark: ForkMark,
+    listeners: Mutex<Vec<Weak<dyn NewsListener>>>,
+}
+
+impl Core {
+    /// The listeners that still exist.
+    pub(crate) fn listeners(&self) -> Vec<Arc<dyn NewsListener>> {
+        let mut listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut alive = Vec::with_capacity(listeners.len());
+        listeners.retain(|listener| match listener.upgrade() {
+            Some(listener) => {
+                alive.push(listener);
+                true
+            }
+            None => false,
+        });
+        alive
+    }
+
+    /// Marks a participant as dead and removes its files. Harmless when several processes do it: names are never reused.
+    pub(crate) fn bury(&self, dead: Identity) {
+        self.liveness.note_dead(dead);
+        self.bells.forget_peer(dead);
+        let _ = std::fs::remove_file(self.directory.participant_path(dead));
+        let _ = std::fs::remove_file(self.directory.bells_path(dead));
+    }
+
+    fn remove_own_files(directory: &Directory, identity: Identity) {
+        let _ = std::fs::remove_file(directory.participant_path(identity));
+        let _ = std::fs::remove_file(directory.bells_path(identity));
+    }
+}
+
+/// Membership in a domain. See the [module](self).
+pub struct Participant {
+    core: Arc<Core>,
+    /// `None` after leaving.
+    news: Mutex<Option<NewsThread>>,
+}
+
+impl Participant {
+    /// Joins the domain that `config` names.
+    ///
+    /// # Errors
+    /// [`JoinError`], with nothing left behind.
+    pub fn join(config: &Config) -> Result<Arc<Self>, JoinError> {
+        let directory = Directory::open_or_create(config)?;
+        let lease = Arc::new(Lease::acquire(&directory)?);
+        let joined = Self::join_with(config, &directory, &lease);
+        if joined.is_err() {
+            Core::remove_own_files(&directory, lease.identity());
+            lease.release(&directory);
+        }
+        joined
+    }
+
+    fn join_with(config: &Config, directory: &Directory, lease: &Arc<Lease>) -> Result<Arc<Self>, JoinError> {
+        let identity = lease.identity();
+        sweep(directory, lease);
+        let liveness = Arc::new(Liveness::new());
+        // Before the participant's file, which is what others notice.
+        let bells = Bells::create(directory, identity, Arc::clone(&liveness))?;
+        let graph = Graph::create(directory, Arc::clone(lease))?;
+        let core = Arc::new(Core {
+            identity,
+            config: config.clone(),
+            directory: directory.clone(),
+            lease: Arc::clone(lease),
+            liveness,
+            bells,
+            graph,
+            mark: ForkMark::here(),
+            listeners: Mutex::new(Vec::new()),
+        });
+        let mut news = News::new(Arc::clone(&core));
+        news.scan();
+        let thread = NewsThread::start(news).map_err(JoinError::Thread)?;
+        Ok(Arc::new(Self { core, news: Mutex::new(Some(thread)) }))
+    }
+
+    /// Who we are.
+    pub fn identity(&self) -> Identity {
+        self.core.identity
+    }
+
+    /// Where everything lies.
+    pub fn directory(&self) -> &Directory {
+        &self.core.directory
+    }
+
+    /// Our lease.
+    pub fn lease(&self) -> &Lease {
+        &self.core.lease
+    }
+
+    /// Our bells, and those of others.
+    pub fn bells(&self) -> &Bells {
+        &self.core.bells
+    }
+
+    /// The graph.
+    pub fn graph(&self) -> &Graph {
+        &self.core.graph
+    }
+
+    /// Fails in a forked child, which owns nothing. One load, no system call.
+    ///
+    /// # Errors
+    /// [`ForkedChild`].
+    #[inline]
+    pub fn check_fork(&self) -> Result<(), ForkedChild> {
+        self.core.mark.check()
+    }
+
+    /// Whether `who` is alive now: a fresh probe. Oneself is; any error means alive.
+    pub fn is_alive(&self, who: Identity) -> bool {
+        self.core.lease.is_alive(who)
+    }
+
+    /// Whether news of the death of `who` have arrived: a hint, wait-free, no system call.
+    #[inline]
+    pub fn is_known_dead(&self, who: Identity) -> bool {
+        self.core.liveness.is_known_dead(who)
+    }
+
+    /// Has `listener` told of deaths from now on, until it is dropped.
+    pub fn add_news_listener(&self, listener: Weak<dyn NewsListener>) {
+        self.core.listeners.lock().unwrap_or_else(PoisonError::into_inner).push(listener);
+    }
+
+    /// Leaves the domain: the news thread ends, our files go, the lease is given back; the last one out removes the
+    /// directory. Does nothing the second time, and nothing in a forked child.
+    pub fn leave(&self) {
+        let thread = self.news.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(thread) = thread else { return };
+        if self.check_fork().is_err() {
+            // The thread is the parent's.
+            std::mem::forget(thread);
+            return;
+        }
+        thread.stop();
+        self.core.graph.leave();
+        Core::remove_own_files(&self.core.directory, self.core.identity);
+        self.core.lease.release(&self.core.directory);
+    }
+}
+
+impl Drop for Participant {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}
+
+/// Removes files of dead participants; one process at a time does it.
+fn sweep(directory: &Directory, lease: &Lease) {
+    let Some(_guard) = lease.try_sweep_lock() else { return };
+    let mut owners = directory.participants().unwrap_or_default();
+    owners.extend(directory.bell_owners().unwrap_or_default());
+    owners.sort_unstable();
+    owners.dedup();
+    for owner in owners {
+        if !lease.is_alive(owner) {
+            Core::remove_own_files(directory, owner);
+        }
+    }
+    directory.remove_abandoned_files();
+}
