@@ -328,7 +328,11 @@ impl News {
         self.core.bells.ring_all_own();
     }
 
+    /// Not in a directory that others have made in place of ours: there we would be taken for dead, and removed again.
     fn restore_own(&self) {
+        if !self.core.lease.name_is_ours() {
+            return;
+        }
         if let Err(error) = self.core.graph.restore_own_file() {
             debug_log!("own file cannot be made anew: {error}");
         }

@@ -1,0 +1,137 @@
+//! Whoever dies is noticed; whoever lives is not taken for dead.
+
+use crate::support::{add_node, sees, wait_for_graph, wait_until, Peer, Recorder, TestRoot};
+use hazcat_core::doorbell;
+use hazcat_core::participant::{NewsListener, Participant};
+use std::sync::Arc;
+
+fn a_killed_process_is_noticed(root: &TestRoot) {
+    let survivor = root.join();
+    let recorder = Recorder::on(&survivor);
+    let bell = survivor.bells().allocate().expect("a bell");
+    let mut victim = Peer::start(root);
+    assert_eq!(victim.ask("node victim"), "ok");
+    wait_for_graph(&survivor, || sees(&survivor, "victim"));
+    assert!(survivor.is_alive(victim.identity) && !survivor.is_known_dead(victim.identity));
+
+    let armed = doorbell::arm(bell.word());
+    victim.kill();
+    wait_for_graph(&survivor, || !sees(&survivor, "victim"));
+    wait_until("the listener is told", || recorder.has(victim.identity));
+    assert!(!survivor.is_alive(victim.identity) && survivor.is_known_dead(victim.identity));
+    wait_until("sleepers are rung", || doorbell::rung_since(bell.word(), armed));
+    assert!(!survivor.directory().participant_path(victim.identity).exists());
+    assert!(!survivor.directory().bells_path(victim.identity).exists());
+    assert_eq!(recorder.deaths.lock().expect("no panic").len(), 1, "told once");
+    drop(survivor);
+    assert!(root.is_empty());
+}
+
+#[test]
+fn a_killed_process_is_noticed_by_inotify() {
+    a_killed_process_is_noticed(&TestRoot::new());
+}
+
+#[test]
+fn a_killed_process_is_noticed_by_polling() {
+    a_killed_process_is_noticed(&TestRoot::polling());
+}
+
+fn one_that_leaves_is_noticed(root: &TestRoot) {
+    let survivor = root.join();
+    let mut leaver = Peer::start(root);
+    leaver.ask("node leaver");
+    wait_for_graph(&survivor, || sees(&survivor, "leaver"));
+    let identity = leaver.identity;
+    leaver.leave();
+    wait_for_graph(&survivor, || !sees(&survivor, "leaver"));
+    wait_until("it is known as dead", || survivor.is_known_dead(identity));
+}
+
+#[test]
+fn one_that_leaves_is_noticed_by_inotify() {
+    one_that_leaves_is_noticed(&TestRoot::new());
+}
+
+#[test]
+fn one_that_leaves_is_noticed_by_polling() {
+    one_that_leaves_is_noticed(&TestRoot::polling());
+}
+
+#[test]
+fn a_stopped_process_is_alive() {
+    let root = TestRoot::new();
+    let survivor = root.join();
+    let recorder = Recorder::on(&survivor);
+    let mut sleeper = Peer::start(&root);
+    sleeper.ask("node sleeper");
+    wait_for_graph(&survivor, || sees(&survivor, "sleeper"));
+    sleeper.signal(libc::SIGSTOP);
+    let ticks = recorder.ticks.load(std::sync::atomic::Ordering::Relaxed);
+    wait_until("two sweeps", || recorder.ticks.load(std::sync::atomic::Ordering::Relaxed) >= ticks + 2);
+    assert!(survivor.is_alive(sleeper.identity) && !survivor.is_known_dead(sleeper.identity));
+    assert!(sees(&survivor, "sleeper"));
+    sleeper.signal(libc::SIGCONT);
+    sleeper.leave();
+}
+
+#[test]
+fn everybody_killed_is_healed_by_who_joins_next() {
+    let root = TestRoot::new();
+    let mut peers: Vec<Peer> = (0..4).map(|_| Peer::start(&root)).collect();
+    let dead: Vec<_> = peers.iter().map(|peer| peer.identity).collect();
+    peers.iter_mut().for_each(Peer::kill);
+    peers.iter_mut().for_each(Peer::wait);
+    assert!(!root.is_empty(), "they had no chance to clean up");
+    let next = root.join();
+    assert!(!dead.contains(&next.identity()));
+    assert_eq!(next.directory().participants().expect("list"), [next.identity()]);
+    assert_eq!(next.graph().snapshot().participants().count(), 1);
+    drop(next);
+    assert!(root.is_empty());
+}
+
+#[test]
+fn a_listener_that_panics_does_not_end_the_news() {
+    struct Panics;
+    impl NewsListener for Panics {
+        fn on_death(&self, _: hazcat_core::ids::Identity) {
+            panic!("on purpose");
+        }
+        fn on_tick(&self) {}
+    }
+    let root = TestRoot::new();
+    let survivor = root.join();
+    let panics: Arc<dyn NewsListener> = Arc::new(Panics);
+    survivor.add_news_listener(Arc::downgrade(&panics));
+    for name in ["first", "second"] {
+        let mut victim = Peer::start(&root);
+        victim.ask(&format!("node {name}"));
+        wait_for_graph(&survivor, || sees(&survivor, name));
+        victim.kill();
+        wait_for_graph(&survivor, || !sees(&survivor, name));
+    }
+}
+
+#[test]
+fn a_listener_may_drop_the_last_participant() {
+    struct Drops(std::sync::Mutex<Option<Arc<Participant>>>);
+    impl NewsListener for Drops {
+        fn on_death(&self, _: hazcat_core::ids::Identity) {
+            drop(self.0.lock().expect("no panic").take());
+        }
+        fn on_tick(&self) {}
+    }
+    let root = TestRoot::new();
+    let survivor = root.join();
+    add_node(&survivor, "survivor");
+    let identity = survivor.identity();
+    let watcher = root.join();
+    let drops = Arc::new(Drops(std::sync::Mutex::new(None)));
+    let listener: Arc<dyn NewsListener> = drops.clone();
+    survivor.add_news_listener(Arc::downgrade(&listener));
+    *drops.0.lock().expect("no panic") = Some(survivor);
+    let mut victim = Peer::start(&root);
+    victim.kill();
+    wait_until("it has left, on its own news thread", || !watcher.is_alive(identity));
+}

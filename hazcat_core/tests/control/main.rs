@@ -1,0 +1,12 @@
+//! The control plane among real processes: joining, leaving, dying, being told.
+//!
+//! Each test has a root folder of its own in /dev/shm, which is removed however the test ends. Children are this same test
+//! binary, run with [`support::child`] as their only test.
+
+mod deaths;
+mod forks;
+mod joining;
+mod removals;
+mod scale;
+mod support;
+mod trouble;
