@@ -1,0 +1,65 @@
+# Builds librmw_hazcat_rs.so with cargo, release by default, and installs and exports it.
+#
+# Out: HAZCAT_LIBRARY (path of the built library), HAZCAT_CARGO, HAZCAT_CARGO_TARGET_DIR, HAZCAT_RMW_INCLUDE_DIRS, and the target
+# `rmw_hazcat_rs_library`, which depends on the build and gives users of the library its headers.
+set(HAZCAT_MINIMUM_CARGO 1.85)
+
+find_program(HAZCAT_CARGO cargo HINTS "$ENV{CARGO_HOME}/bin" "$ENV{HOME}/.cargo/bin")
+if(NOT HAZCAT_CARGO)
+  message(FATAL_ERROR
+    "cargo is missing: install Rust ${HAZCAT_MINIMUM_CARGO} or later (rustup, or Debian 12's cargo-web and rustc-web)")
+endif()
+execute_process(
+  COMMAND ${HAZCAT_CARGO} --version
+  WORKING_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR}
+  OUTPUT_VARIABLE _cargo_version RESULT_VARIABLE _result)
+string(REGEX MATCH "[0-9]+\\.[0-9]+\\.[0-9]+" _cargo_version "${_cargo_version}")
+if(NOT _result EQUAL 0 OR _cargo_version VERSION_LESS HAZCAT_MINIMUM_CARGO)
+  message(FATAL_ERROR
+    "${HAZCAT_CARGO} is version '${_cargo_version}'; ${HAZCAT_MINIMUM_CARGO} or later is needed. On Debian 12 the packages "
+    "cargo-web and rustc-web are recent enough; -DHAZCAT_CARGO=<path> chooses another one.")
+endif()
+message(STATUS "cargo: ${HAZCAT_CARGO} ${_cargo_version}")
+
+if(CMAKE_BUILD_TYPE STREQUAL "Debug")
+  set(_profile dev)
+  set(_profile_folder debug)
+else()
+  set(_profile release)
+  set(_profile_folder release)
+endif()
+set(HAZCAT_CARGO_TARGET_DIR ${CMAKE_CURRENT_BINARY_DIR}/cargo)
+set(HAZCAT_LIBRARY ${HAZCAT_CARGO_TARGET_DIR}/${_profile_folder}/librmw_hazcat_rs.so)
+
+# cargo itself knows what has changed, so it is asked at every build. Quiet: only warnings and errors reach stderr,
+# which is what colcon shows. make's job server is not handed on, since it does not reach into a custom command.
+add_custom_target(rmw_hazcat_rs_cargo ALL
+  COMMAND ${CMAKE_COMMAND} -E env --unset=MAKEFLAGS --unset=MFLAGS "CARGO_TARGET_DIR=${HAZCAT_CARGO_TARGET_DIR}"
+    ${HAZCAT_CARGO} build --quiet --locked --package rmw_hazcat_rs --lib --profile ${_profile}
+  BYPRODUCTS ${HAZCAT_LIBRARY}
+  WORKING_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR}
+  COMMENT "cargo build (${_profile})"
+  USES_TERMINAL VERBATIM)
+install(FILES ${HAZCAT_LIBRARY} DESTINATION lib
+  PERMISSIONS OWNER_READ OWNER_WRITE OWNER_EXECUTE GROUP_READ GROUP_EXECUTE WORLD_READ WORLD_EXECUTE)
+
+# Where no ROS 2 is sourced, our declaration of the rmw interface stands in for the headers of `rmw`.
+add_library(rmw_hazcat_rs_library INTERFACE)
+add_dependencies(rmw_hazcat_rs_library rmw_hazcat_rs_cargo)
+target_link_libraries(rmw_hazcat_rs_library INTERFACE
+  $<BUILD_INTERFACE:${HAZCAT_LIBRARY}>
+  $<INSTALL_INTERFACE:$<INSTALL_PREFIX>/lib/librmw_hazcat_rs.so>)
+add_library(rmw_hazcat_rs_headers INTERFACE)
+if(HAZCAT_ROS)
+  target_link_libraries(rmw_hazcat_rs_headers INTERFACE rmw::rmw)
+else()
+  target_include_directories(rmw_hazcat_rs_headers INTERFACE
+    $<BUILD_INTERFACE:${CMAKE_CURRENT_SOURCE_DIR}/rmw_hazcat_rs/include/humble>
+    $<INSTALL_INTERFACE:include/rmw_hazcat_rs/humble>)
+  target_link_libraries(rmw_hazcat_rs_headers INTERFACE rcutils::rcutils rosidl_runtime_c::rosidl_runtime_c)
+  install(DIRECTORY rmw_hazcat_rs/include/humble DESTINATION include/rmw_hazcat_rs)
+endif()
+target_link_libraries(rmw_hazcat_rs_library INTERFACE rmw_hazcat_rs_headers)
+install(TARGETS rmw_hazcat_rs_library rmw_hazcat_rs_headers EXPORT export_${PROJECT_NAME})
+ament_export_targets(export_${PROJECT_NAME})
+ament_export_libraries(rmw_hazcat_rs)
