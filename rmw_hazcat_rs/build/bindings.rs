@@ -45,6 +45,8 @@ pub fn generate(headers: &Headers, text: &str, features: &[&str]) -> Result<(), 
         .allowlist_function("rcutils_(set_error_state|reset_error|system_time_now)")
         // An enum that C fills may hold any number: a newtype of an integer, not a Rust enum.
         .default_enum_style(EnumVariation::NewType { is_bitfield: false, is_global: true })
+        // An enum without a name (found by its variant) is only a way to say a number.
+        .constified_enum("RMW_QOS_POLICY_DEPTH_SYSTEM_DEFAULT")
         .prepend_enum_name(false)
         .derive_default(true)
         .derive_eq(true)
