@@ -363,7 +363,8 @@ impl Directory {
             let _ = fs::remove_dir(self.path.join(folder));
         }
         let _ = fs::remove_file(self.lease_path());
-        // Fails where somebody has begun to make it anew, which is right.
+        // Fails where somebody has begun to make it anew, which is right; and where a group shares it and another member
+        // made it, because /dev/shm is sticky: then it stays, empty.
         let _ = fs::remove_dir(&self.path);
     }
 }
@@ -390,9 +391,9 @@ fn parse_hex(text: &str) -> Option<u64> {
 fn check_memory(root: &Path, allow_any: bool) -> Result<(), DirectoryError> {
     use nix::sys::statfs;
     /// A ramfs is memory too; nix has no name for it.
-    const RAMFS_MAGIC: i64 = 0x8584_58f6;
+    const RAMFS_MAGIC: statfs::FsType = statfs::FsType(0x8584_58f6);
     let found = statfs::statfs(root).map_err(|errno| FileError::from_io(root, 0, errno.into()))?.filesystem_type();
-    if allow_any || found == statfs::TMPFS_MAGIC || i64::from(found.0) == RAMFS_MAGIC {
+    if allow_any || found == statfs::TMPFS_MAGIC || found == RAMFS_MAGIC {
         return Ok(());
     }
     Err(DirectoryError::NotMemory { path: root.to_path_buf() })

@@ -9,6 +9,7 @@
 //! nobody has armed the bell since, so whoever looks next looks after this publication too.
 
 use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use crate::sync::seeded::{planted, Fault};
 
 /// Marks in a ringer's private memory that it has never rung.
 pub const NEVER_RUNG: u64 = u64::MAX;
@@ -16,6 +17,9 @@ pub const NEVER_RUNG: u64 = u64::MAX;
 /// Announces a sleep and returns the value to sleep on. Must come before the marks are set and before the look.
 #[inline]
 pub fn arm(bell: &AtomicU32) -> u32 {
+    if planted(Fault::ArmWithoutChange) {
+        return bell.load(Ordering::Acquire);
+    }
     // SYNC bell: AcqRel; a read-modify-write, so that it is ordered with every ring in one order of the word.
     bell.fetch_add(1, Ordering::AcqRel).wrapping_add(1)
 }

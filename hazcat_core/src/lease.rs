@@ -214,8 +214,12 @@ impl Lease {
         self.with_file(|file| file.write_all_at(&counter.to_le_bytes(), CHANGES + 8 * u64::from(self.identity.index())))
     }
 
-    /// Makes the caller the only one, of all processes, to clean up after dead participants; `None` while another does.
+    /// Makes the caller the only one, of all processes, to clean up after dead participants; `None` while another does, and
+    /// in a directory that others made in place of ours: by our lease, all of them would be dead.
     pub fn try_sweep_lock(&self) -> Option<SweepGuard<'_>> {
+        if !self.name_is_ours() {
+            return None;
+        }
         // The lock belongs to the description, so threads of this process exclude each other by the flag.
         // SYNC sweep-flag
         if self.sweeping.swap(true, Ordering::Acquire) {

@@ -3,6 +3,11 @@
 //! Every module that takes part in a protocol between processes imports from here and from nowhere else. An ordering
 //! stronger than `Relaxed` carries a `// SYNC <name>` comment, and so does the operation it pairs with.
 
+#[cfg(not(loom))]
+pub(crate) mod seeded;
+#[cfg(loom)]
+pub mod seeded;
+
 #[cfg(loom)]
 pub use loom::sync::atomic;
 

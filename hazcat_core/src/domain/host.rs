@@ -104,6 +104,14 @@ impl HostAllocator {
         self.segments.get(index as usize).map(|own| &own.segment)
     }
 
+    /// The chunk that the next allocation of this size will probably get.
+    #[inline]
+    pub fn next_of_size(&self, capacity: usize) -> Option<*const u8> {
+        let (class, _) = size_class((capacity / CHUNK_UNIT) as u32);
+        let next = self.cached.get(class)?.last()?;
+        self.segment(next.segment)?.mapping().range(next.chunk as usize * CHUNK_UNIT, CHUNK_UNIT)
+    }
+
     fn take_piece(&mut self, units: u32) -> Option<Allocation> {
         for (index, own) in self.segments.iter_mut().enumerate().rev() {
             if let Some(piece) = own.pieces.allocate(units) {

@@ -234,7 +234,11 @@ impl News {
         }
         if !self.peers.contains_key(&who) {
             if !self.core.lease.is_alive(who) {
-                return self.dead(who, findings);
+                // In a directory that others made in place of ours, strangers are not dead, only not ours.
+                if self.core.lease.name_is_ours() {
+                    self.dead(who, findings);
+                }
+                return;
             }
             self.core.liveness.note_alive(who);
             self.peers.insert(who, Peer { sequence: None, complained: false });

@@ -93,14 +93,17 @@ impl Core {
     }
 
     /// Marks a participant as dead and removes its files. Harmless when several processes do it: names are never reused.
+    ///
+    /// Nothing is removed from a directory that others made in place of ours: by our lease, all of them would be dead.
     pub(crate) fn bury(&self, dead: Identity) {
         self.liveness.note_dead(dead);
         self.bells.forget_peer(dead);
-        let _ = std::fs::remove_file(self.directory.participant_path(dead));
-        let _ = std::fs::remove_file(self.directory.bells_path(dead));
+        if self.lease.name_is_ours() {
+            Self::remove_files_of(&self.directory, dead);
+        }
     }
 
-    fn remove_own_files(directory: &Directory, identity: Identity) {
+    fn remove_files_of(directory: &Directory, identity: Identity) {
         let _ = std::fs::remove_file(directory.participant_path(identity));
         let _ = std::fs::remove_file(directory.bells_path(identity));
     }
@@ -123,7 +126,7 @@ impl Participant {
         let lease = Arc::new(Lease::acquire(&directory)?);
         let joined = Self::join_with(config, &directory, &lease);
         if joined.is_err() {
-            Core::remove_own_files(&directory, lease.identity());
+            Core::remove_files_of(&directory, lease.identity());
             lease.release(&directory);
         }
         joined
@@ -215,7 +218,7 @@ impl Participant {
         }
         thread.stop();
         self.core.graph.leave();
-        Core::remove_own_files(&self.core.directory, self.core.identity);
+        Core::remove_files_of(&self.core.directory, self.core.identity);
         self.core.lease.release(&self.core.directory);
     }
 }
@@ -235,7 +238,7 @@ fn sweep(directory: &Directory, lease: &Lease) {
     owners.dedup();
     for owner in owners {
         if !lease.is_alive(owner) {
-            Core::remove_own_files(directory, owner);
+            Core::remove_files_of(directory, owner);
         }
     }
     directory.remove_abandoned_files();

@@ -26,6 +26,9 @@ pub(super) struct Noted {
     word: HistoryWord,
     history: Arc<Segment>,
     location: Range<usize>,
+    /// Where the message itself lies: found while it was protected, so that a later owner of the publisher's record
+    /// cannot put its own segment in the place.
+    pub(super) segment: Arc<Segment>,
 }
 
 impl Noted {
@@ -78,6 +81,10 @@ pub(super) fn collect(
         let Some(segment) = topic.segments.get(id, &topic.folder().path(id, creator)) else { continue };
         let publisher = PublisherIndex(index as u16);
         let mut own = notes_of(topic, record, publisher, &segment, &location, &positions, entry);
+        if record.segments.first().is_none_or(|id| id.load(Ordering::Acquire) != first) {
+            // The record changed hands meanwhile: ids are never used twice, and are zeroed before a record is free.
+            continue;
+        }
         own.sort_unstable_by_key(|noted| noted.number);
         all.extend(own.split_off(own.len().saturating_sub(depth)));
     }
@@ -101,10 +108,11 @@ fn notes_of(
         let Some(message) = view.protect(position, word, publisher, entry) else { continue };
         let header = segment_of(topic, record, message).and_then(|segment| {
             let header = segment.mapping().record::<ChunkHeader>(message.byte_offset())?;
-            Some((header.sequence(), header.number()))
+            let (sequence, number) = (header.sequence(), header.number());
+            Some((sequence, number, segment))
         });
         held::clear(entry);
-        let Some((sequence, number)) = header else { continue };
+        let Some((sequence, number, segment)) = header else { continue };
         if word.is_number(number) && positions.contains(&sequence) {
             own.push(Noted {
                 sequence,
@@ -114,6 +122,7 @@ fn notes_of(
                 word,
                 history: Arc::clone(history),
                 location: location.clone(),
+                segment,
             });
         }
     }

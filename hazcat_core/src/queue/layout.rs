@@ -15,7 +15,7 @@ use crate::ids::{Gid, Identity};
 use crate::ring::word::{MAX_PUBLISHERS, MAX_SEGMENTS};
 use crate::ring::RingView;
 use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use crate::sys::mapping::{Mapping, SharedRecord};
+use crate::sys::mapping::{Mapping, Place, SharedRecord};
 use crate::sys::shm_file::FileHeader;
 
 /// First word of a topic file.
@@ -232,6 +232,10 @@ pub fn publisher_pages(index: usize) -> (u64, u64) {
 pub struct TopicLayout {
     mapping: Mapping,
     capacity: usize,
+    hot: Place<HotLayout>,
+    subscriptions: Place<SubscriptionRecord>,
+    publishers: Place<PublisherRecord>,
+    slots: Place<AtomicU64>,
 }
 
 impl TopicLayout {
@@ -244,7 +248,14 @@ impl TopicLayout {
         if !capacity.is_power_of_two() || !allowed.contains(&capacity) || mapping.len() as u64 != file_size(capacity) {
             return None;
         }
-        Some(Self { mapping, capacity })
+        Some(Self {
+            hot: mapping.place(HOT_OFFSET, 1)?,
+            subscriptions: mapping.place(SUBSCRIPTIONS_OFFSET, MAX_SUBSCRIPTIONS)?,
+            publishers: mapping.place(PUBLISHERS_OFFSET, MAX_PUBLISHERS)?,
+            slots: mapping.place(SLOTS_OFFSET, capacity)?,
+            mapping,
+            capacity,
+        })
     }
 
     /// Number of slots.
@@ -269,25 +280,25 @@ impl TopicLayout {
     /// The hot words.
     #[inline]
     pub fn hot(&self) -> &HotLayout {
-        self.at(HOT_OFFSET)
+        self.mapping.at(&self.hot).first().unwrap_or_else(|| unreachable!("checked at construction"))
     }
 
     /// The ring.
     #[inline]
     pub fn ring(&self) -> RingView<'_> {
-        let slots = self.many(SLOTS_OFFSET, self.capacity);
+        let slots = self.mapping.at(&self.slots);
         RingView::new(&self.hot().head, slots).unwrap_or_else(|| unreachable!("capacity checked at construction"))
     }
 
     /// All subscription records; only those below the high-water mark may be touched.
     #[inline]
     fn subscription_table(&self) -> &[SubscriptionRecord] {
-        self.many(SUBSCRIPTIONS_OFFSET, MAX_SUBSCRIPTIONS)
+        self.mapping.at(&self.subscriptions)
     }
 
     #[inline]
     fn publisher_table(&self) -> &[PublisherRecord] {
-        self.many(PUBLISHERS_OFFSET, MAX_PUBLISHERS)
+        self.mapping.at(&self.publishers)
     }
 
     /// The subscription records in use now or earlier.

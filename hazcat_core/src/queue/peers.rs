@@ -101,6 +101,13 @@ impl Peers {
         }
     }
 
+    /// Keeps a segment mapped until nothing is held.
+    pub(super) fn retire(&mut self, segment: Arc<Segment>) {
+        if !self.retired.iter().any(|other| Arc::ptr_eq(other, &segment)) {
+            self.retired.push(segment);
+        }
+    }
+
     /// Unmaps what was retired. Only while no message is held.
     pub(super) fn bury(&mut self) {
         if !self.retired.is_empty() {

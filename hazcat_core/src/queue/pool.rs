@@ -207,6 +207,11 @@ impl Pool {
         self.published.push_back(chunk);
     }
 
+    /// Notes a message that was in the history but did not get into the ring: freed when nobody holds it.
+    pub(super) fn note_withdrawn(&mut self, chunk: PublishedChunk) {
+        self.removed.push(chunk);
+    }
+
     /// Position of the newest message.
     pub(super) fn newest(&self) -> Option<Sequence> {
         self.published.back().map(|chunk| chunk.sequence)

@@ -5,7 +5,7 @@ use super::layout::{counter, orphan_word, PublisherRecord, ACTIVE, INACTIVE, KEE
 use super::loan::{Loan, RawLoan};
 use super::pool::{Pool, PoolUsage, PublishedChunk};
 use super::topic::{CreateError, Topic};
-use super::{sweep, History, Published, TopicKey};
+use super::{History, Published, TopicKey};
 use crate::domain::host::HostAllocator;
 use crate::domain::{AllocateError, Allocation, DomainAllocator};
 use crate::history::HistoryView;
@@ -13,11 +13,12 @@ use crate::ids::{Gid, Identity, PublicationNumber, PublisherIndex, Sequence};
 use crate::participant::Participant;
 use crate::payload::chunk::{ChunkHeader, MessageMeta, HEADER_BYTES};
 use crate::ring::word::{MessageRef, CHUNK_UNIT};
-use crate::ring::{full_fence, AppendError, RingError};
+use crate::ring::{full_fence, full_fence_after_rmw, AppendError, RingError};
 use crate::sync::atomic::{AtomicU64, Ordering};
-use crate::sys::futex;
+use crate::sys::private_lock::{PrivateGuard, PrivateLock};
+use crate::sys::{futex, prefetch};
 use std::ptr::NonNull;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Longest a waiting keep-all publisher sleeps before it looks by itself.
@@ -124,6 +125,24 @@ pub enum PublishError {
     },
 }
 
+/// Why a message was not published, and the chunk if somebody may already have found it in the history.
+struct Unpublished {
+    why: PublishError,
+    noted: Option<PublishedChunk>,
+}
+
+impl From<PublishError> for Unpublished {
+    fn from(why: PublishError) -> Self {
+        Self { why, noted: None }
+    }
+}
+
+impl From<RingError> for Unpublished {
+    fn from(error: RingError) -> Self {
+        Self { why: error.into(), noted: None }
+    }
+}
+
 struct State {
     pool: Pool,
     /// Number of the next publication.
@@ -139,7 +158,7 @@ pub struct Publisher {
     gid: Gid,
     keep_all: bool,
     max_blocking: Duration,
-    state: Mutex<Option<State>>,
+    state: PrivateLock<Option<State>>,
 }
 
 impl Publisher {
@@ -163,7 +182,7 @@ impl Publisher {
             gid: options.gid,
             keep_all,
             max_blocking: options.max_blocking,
-            state: Mutex::new(None),
+            state: PrivateLock::new(None),
             topic,
         };
         let Some(record) = publisher.topic.publisher(index) else {
@@ -224,8 +243,8 @@ impl Publisher {
     }
 
     #[inline]
-    fn lock(&self) -> MutexGuard<'_, Option<State>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> PrivateGuard<'_, Option<State>> {
+        self.state.lock()
     }
 
     /// Its gid.
@@ -325,34 +344,53 @@ impl Publisher {
     /// See [`PublishError`]; the loan is taken back.
     #[inline]
     pub fn publish_raw(&self, loan: RawLoan, length: usize, meta: &MessageMeta) -> Result<Published, PublishError> {
-        let result = self.append(loan, length, meta);
-        match result {
-            Ok(_) => self.wake_sleepers(),
-            Err(_) => self.return_raw(loan),
+        let published = self.append(loan, length, meta)?;
+        self.wake_sleepers();
+        Ok(published)
+    }
+
+    /// Publishes under the private lock; takes the loan back where that fails.
+    #[inline]
+    fn append(&self, loan: RawLoan, length: usize, meta: &MessageMeta) -> Result<Published, PublishError> {
+        let mut guard = self.lock();
+        let Some(state) = guard.as_mut() else { return Err(RingError::Corrupt.into()) };
+        match self.append_locked(state, loan, length, meta) {
+            Ok(published) => Ok(published),
+            Err(Unpublished { why, noted: None }) => {
+                state.pool.allocator.deallocate(loan.allocation);
+                Err(why)
+            }
+            Err(Unpublished { why, noted: Some(chunk) }) => {
+                // A late subscription may have found the message in the history and be reading it.
+                state.pool.note_withdrawn(chunk);
+                Err(why)
+            }
         }
-        result
     }
 
     #[inline]
-    fn append(&self, loan: RawLoan, length: usize, meta: &MessageMeta) -> Result<Published, PublishError> {
+    fn append_locked(
+        &self,
+        state: &mut State,
+        loan: RawLoan,
+        length: usize,
+        meta: &MessageMeta,
+    ) -> Result<Published, Unpublished> {
         if length > loan.capacity {
-            return Err(PublishError::TooLong { length, capacity: loan.capacity });
+            return Err(PublishError::TooLong { length, capacity: loan.capacity }.into());
         }
-        let corrupt = PublishError::Corrupt(RingError::Corrupt);
-        let mut guard = self.lock();
-        let Some(state) = guard.as_mut() else { return Err(corrupt) };
-        let record = self.topic.publisher(self.index).ok_or(corrupt)?;
+        let record = self.topic.publisher(self.index).ok_or(RingError::Corrupt)?;
         let ring = self.topic.ring();
         let allocation = loan.allocation;
-        let message = MessageRef::new(self.index, allocation.segment, allocation.chunk)
-            .ok_or(PublishError::Corrupt(RingError::Corrupt))?;
+        let message =
+            MessageRef::new(self.index, allocation.segment, allocation.chunk).ok_or(RingError::Corrupt)?;
         self.publish_segment(record, &state.pool.allocator, &allocation);
         let header = state
             .pool
             .allocator
             .segment(allocation.segment)
             .and_then(|segment| segment.mapping().record::<ChunkHeader>(message.byte_offset()))
-            .ok_or(PublishError::Corrupt(RingError::Corrupt))?;
+            .ok_or(RingError::Corrupt)?;
         let deadline = if self.keep_all { self.wait_for_space(ring.head())? } else { None };
         let number = PublicationNumber(state.next);
         state.next += 1;
@@ -364,6 +402,13 @@ impl Publisher {
             header.set_sequence(ring.head());
             history.write(number, message);
         }
+        let withdraw = |why: PublishError| {
+            let noted = history.map(|history| {
+                history.remove(number, message);
+                PublishedChunk { sequence: header.sequence(), number, message, allocation }
+            });
+            Unpublished { why, noted }
+        };
         let sequence = loop {
             let appended = ring.append(message, |claimed| {
                 header.set_sequence(claimed);
@@ -374,21 +419,9 @@ impl Publisher {
             });
             match appended {
                 Ok(sequence) => break sequence,
-                Err(AppendError::Refused(())) => {
-                    // Another keep-all publisher took the last position between the check and the claim.
-                    if let Err(error) = self.wait_until_space(ring.head(), deadline) {
-                        if let Some(history) = history {
-                            history.remove(number, message);
-                        }
-                        return Err(error);
-                    }
-                }
-                Err(AppendError::Ring(error)) => {
-                    if let Some(history) = history {
-                        history.remove(number, message);
-                    }
-                    return Err(error.into());
-                }
+                // Another keep-all publisher took the last position between the check and the claim.
+                Err(AppendError::Refused(())) => self.wait_until_space(ring.head(), deadline).map_err(withdraw)?,
+                Err(AppendError::Ring(error)) => return Err(withdraw(error.into())),
             }
         };
         state.pool.note_published(PublishedChunk { sequence, number, message, allocation });
@@ -397,6 +430,11 @@ impl Publisher {
         bytes.store(bytes.load(Ordering::Relaxed).wrapping_add(length as u64), Ordering::Relaxed);
         if state.pool.dropped != 0 {
             record.counters[counter::DROPPED].store(state.pool.dropped, Ordering::Relaxed);
+        }
+        // The next loan will probably be of the same size: have its first lines here by then.
+        if let Some(next) = state.pool.allocator.next_of_size(allocation.capacity) {
+            prefetch::for_writing(next);
+            prefetch::for_writing(next.wrapping_add(HEADER_BYTES));
         }
         Ok(Published { sequence, number })
     }
@@ -442,8 +480,9 @@ impl Publisher {
     /// Rings the bell of every subscription that sleeps.
     #[inline]
     pub(super) fn wake_sleepers(&self) {
-        // SYNC armed: the message is in its slot; the sleeper sets its bit, fences, and looks at the slot.
-        full_fence();
+        // SYNC armed: the message is in its slot; the sleeper sets its bit, fences, and looks at the slot. The exchange of
+        // `head` in `append` is the last thing that happened to shared memory.
+        full_fence_after_rmw();
         let layout = self.topic.layout();
         for (word, armed) in layout.hot().armed.iter().enumerate() {
             let mut bits = armed.load(Ordering::Relaxed);

@@ -2,6 +2,7 @@
 
 use super::subscription::Subscription;
 use crate::ids::{Gid, PublicationNumber, Sequence};
+use crate::payload::chunk::{ChunkHeader, HEADER_BYTES};
 use std::ops::Deref;
 use std::ptr::NonNull;
 
@@ -42,16 +43,42 @@ pub struct RawSample {
 // SAFETY: the payload is immutable shared memory that any thread of the process may read.
 unsafe impl Send for RawSample {}
 
+/// A message that was found, protected and checked: what the fast path hands around.
+#[derive(Clone, Copy)]
+pub(super) struct Taken {
+    pub(super) ptr: NonNull<u8>,
+    pub(super) len: usize,
+    pub(super) index: HeldIndex,
+}
+
+impl Taken {
+    /// Reads the header in front of the payload.
+    pub(super) fn info(&self) -> SampleInfo {
+        let header = self.ptr.as_ptr().wrapping_sub(HEADER_BYTES).cast::<ChunkHeader>();
+        // SAFETY: a `Taken` is made only from a header that lies, checked, in a mapped segment with its payload right
+        // behind it, and is looked into only while the message is protected and the segment mapped; atomics only.
+        let header = unsafe { &*header };
+        SampleInfo {
+            sequence: header.sequence(),
+            number: header.number(),
+            source_timestamp: header.source_timestamp(),
+            correlation: header.correlation(),
+            gid: header.gid(),
+            encoding: header.encoding().0,
+        }
+    }
+}
+
 /// A message held by a subscription: it stays as it is until this is dropped.
 pub struct Sample<'a> {
     pub(super) subscription: &'a Subscription,
-    pub(super) raw: RawSample,
+    pub(super) raw: Taken,
 }
 
 impl Sample<'_> {
     /// What is known about the message besides its bytes.
-    pub fn info(&self) -> &SampleInfo {
-        &self.raw.info
+    pub fn info(&self) -> SampleInfo {
+        self.raw.info()
     }
 }
 

@@ -3,21 +3,22 @@
 use super::backlog::{self, Noted};
 use super::layout::{Owner, PublisherRecord, SubscriptionRecord, ACTIVE, INACTIVE, KEEP_ALL, MAX_HELD, TRANSIENT_LOCAL};
 use super::peers::{PeerSegment, Peers};
-use super::sample::{HeldIndex, RawSample, Sample, SampleInfo};
+use super::sample::{HeldIndex, RawSample, Sample, Taken};
 use super::topic::{armed_bit, CreateError, Topic};
 use super::{History, PublisherInfo, TopicKey};
-use crate::ids::{Gid, SegmentId, Sequence, SubscriptionIndex};
+use crate::ids::{Gid, PublisherIndex, SegmentId, Sequence, SubscriptionIndex};
 use crate::participant::Participant;
 use crate::payload::chunk::{ChunkHeader, HEADER_BYTES};
 use crate::payload::segment::Segment;
 use crate::ring::word::{MessageRef, SlotWord, Tombstone};
 use crate::ring::{full_fence, held, Peek};
-use crate::sync::atomic::{AtomicU64, Ordering};
-use crate::sys::futex;
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::sys::{futex, prefetch};
+use crate::sys::private_lock::{PrivateGuard, PrivateLock};
 use crate::wait::{Attached, LocalBell, Waitable};
 use std::collections::VecDeque;
 use std::ptr::NonNull;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 /// Decides once per publisher whether a subscription listens to it.
 pub type AcceptFn = Box<dyn Fn(&PublisherInfo) -> bool + Send + Sync>;
@@ -76,10 +77,18 @@ pub struct LostCount {
     pub change: u64,
 }
 
+/// The segment the last message came from: the next one probably does too. Only of a publisher that is accepted and of
+/// which nothing was taken from the history.
+struct Recent {
+    publisher: PublisherIndex,
+    segment: usize,
+    id: u64,
+    mapped: Arc<Segment>,
+}
+
 struct State {
     cursor: Sequence,
-    /// One bit per held entry that is free.
-    free: u32,
+    recent: Option<Recent>,
     /// Entries ever used, as in the record.
     used: u32,
     peers: Peers,
@@ -99,14 +108,16 @@ pub struct Subscription {
     keep_all: bool,
     accept: AcceptFn,
     attached: Attached,
-    state: Mutex<State>,
+    /// Whether `backlog` may have something; written under the lock.
+    has_backlog: AtomicBool,
+    state: PrivateLock<State>,
 }
 
 /// A message found at the cursor.
 enum Found {
     Nothing,
     /// Protected by the held entry with this index; the cursor is still before it.
-    Message(RawSample),
+    Message(Taken),
 }
 
 /// What is to be done with the message at the cursor.
@@ -118,7 +129,7 @@ enum Purpose {
 
 /// What became of one message.
 enum Step {
-    Deliver(RawSample),
+    Deliver(Taken),
     /// Not for this subscription, or gone: go on behind it.
     Skip { lost: bool },
     /// The slot changed meanwhile: look again.
@@ -165,10 +176,11 @@ impl Subscription {
             keep_all,
             accept: options.accept,
             attached: Attached::default(),
-            state: Mutex::new(State {
+            has_backlog: AtomicBool::new(false),
+            state: PrivateLock::new(State {
                 cursor,
-                free: (1 << MAX_HELD) - 1,
                 used: 0,
+                recent: None,
                 peers: Peers::default(),
                 backlog: VecDeque::new(),
                 refused_any: false,
@@ -192,7 +204,12 @@ impl Subscription {
         let past = backlog::collect(&self.topic, TRANSIENT_LOCAL, Sequence(0)..began, depth, entry, |publisher, owner| {
             self.listens_to(publisher, owner)
         });
-        state.backlog.extend(past);
+        self.note_backlog(&mut state, past);
+    }
+
+    fn note_backlog(&self, state: &mut State, noted: Vec<Noted>) {
+        state.backlog.extend(noted);
+        self.has_backlog.store(!state.backlog.is_empty(), Ordering::Relaxed);
     }
 
     fn listens_to(&self, publisher: &PublisherRecord, owner: Owner) -> bool {
@@ -206,8 +223,20 @@ impl Subscription {
     }
 
     #[inline]
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> PrivateGuard<'_, State> {
+        self.state.lock()
+    }
+
+    /// Whether there is certainly nothing to take, found out without the lock: nothing of the past, and the slot at the
+    /// cursor not published yet.
+    #[inline]
+    fn is_surely_empty(&self, record: &SubscriptionRecord) -> bool {
+        // Only this process writes the cursor; a thread that moves it right now makes the answer true or false a moment ago.
+        let cursor = Sequence(record.cursor.load(Ordering::Acquire));
+        match self.topic.ring().peek(cursor) {
+            Peek::Empty => !self.has_backlog.load(Ordering::Relaxed),
+            _ => false,
+        }
     }
 
     #[inline]
@@ -231,26 +260,31 @@ impl Subscription {
     /// See [`TakeError`].
     #[inline]
     pub fn take(&self) -> Result<Option<Sample<'_>>, TakeError> {
-        Ok(self.take_raw()?.map(|raw| Sample { subscription: self, raw }))
+        Ok(self.take_protected()?.map(|raw| Sample { subscription: self, raw }))
     }
 
     /// Takes the next message for a caller that keeps it in its own books.
     ///
     /// # Errors
     /// See [`TakeError`].
-    #[inline]
     pub fn take_raw(&self) -> Result<Option<RawSample>, TakeError> {
+        let taken = self.take_protected()?;
+        Ok(taken.map(|taken| RawSample { ptr: taken.ptr, len: taken.len, info: taken.info(), index: taken.index }))
+    }
+
+    #[inline]
+    fn take_protected(&self) -> Result<Option<Taken>, TakeError> {
         if self.topic.participant().check_fork().is_err() {
             return Err(TakeError::Forked);
         }
-        let mut state = self.lock();
         let record = self.record().ok_or(TakeError::Corrupt)?;
+        if self.is_surely_empty(record) {
+            return Ok(None);
+        }
+        let mut state = self.lock();
         match self.find(record, &mut state, Purpose::Take)? {
             Found::Nothing => Ok(None),
-            Found::Message(sample) => {
-                state.free &= !(1 << sample.index.0);
-                Ok(Some(sample))
-            }
+            Found::Message(taken) => Ok(Some(taken)),
         }
     }
 
@@ -260,17 +294,11 @@ impl Subscription {
     /// [`NotHeld`] where it is not held (any more).
     #[inline]
     pub fn return_raw(&self, index: HeldIndex) -> Result<(), NotHeld> {
-        let mut state = self.lock();
-        let bit = 1u32.checked_shl(u32::from(index.0)).ok_or(NotHeld)?;
         let entry = self.record().and_then(|record| record.held.get(usize::from(index.0))).ok_or(NotHeld)?;
-        if state.free & bit != 0 {
+        if held::is_free(entry) {
             return Err(NotHeld);
         }
         held::clear(entry);
-        state.free |= bit;
-        if state.free == (1 << MAX_HELD) - 1 {
-            state.peers.bury();
-        }
         Ok(())
     }
 
@@ -279,8 +307,11 @@ impl Subscription {
         if self.topic.participant().check_fork().is_err() {
             return false;
         }
-        let mut state = self.lock();
         let Some(record) = self.record() else { return false };
+        if self.is_surely_empty(record) {
+            return false;
+        }
+        let mut state = self.lock();
         match self.find(record, &mut state, Purpose::Look) {
             Ok(Found::Nothing) => false,
             // An error is for `take` to report.
@@ -323,13 +354,11 @@ impl Subscription {
 
     #[inline]
     fn find(&self, record: &SubscriptionRecord, state: &mut State, purpose: Purpose) -> Result<Found, TakeError> {
-        if state.free == 0 {
-            return Err(TakeError::TooManyHeld { limit: MAX_HELD });
-        }
-        let index = state.free.trailing_zeros();
+        let free = record.held.iter().position(held::is_free).ok_or(TakeError::TooManyHeld { limit: MAX_HELD })?;
+        let index = free as u32;
         let entry = self.use_entry(record, state, index).ok_or(TakeError::Corrupt)?;
         if !state.backlog.is_empty() {
-            if let Some(sample) = self.find_in_backlog(entry, index, state, purpose) {
+            if let Some(sample) = self.find_in_backlog(record, entry, index, state, purpose) {
                 return Ok(Found::Message(sample));
             }
         }
@@ -342,7 +371,7 @@ impl Subscription {
                 Peek::Lapped => {
                     self.fall_behind(record, state, entry);
                     if !state.backlog.is_empty() {
-                        if let Some(sample) = self.find_in_backlog(entry, index, state, purpose) {
+                        if let Some(sample) = self.find_in_backlog(record, entry, index, state, purpose) {
                             return Ok(Found::Message(sample));
                         }
                     }
@@ -387,12 +416,19 @@ impl Subscription {
     #[inline]
     fn advance(&self, record: &SubscriptionRecord, state: &mut State) {
         state.cursor.0 = state.cursor.0.wrapping_add(1);
-        self.store_cursor(record, state.cursor);
+        self.store_cursor(record, state);
+        // The slot behind the next one is looked at by the next take.
+        prefetch::for_reading(self.topic.ring().slot_address(Sequence(state.cursor.0.wrapping_add(1))));
     }
 
     #[inline]
-    fn store_cursor(&self, record: &SubscriptionRecord, cursor: Sequence) {
-        // SYNC cursor
+    fn store_cursor(&self, record: &SubscriptionRecord, state: &State) {
+        let mut cursor = state.cursor;
+        if self.keep_all {
+            // What it still has to fetch from histories must stay there: keep-all publishers look at the cursor.
+            cursor = state.backlog.front().map_or(cursor, |noted| noted.sequence.min(cursor));
+        }
+        // SYNC cursor: Release, also for `is_surely_empty` of another thread.
         record.cursor.store(cursor.0, Ordering::Release);
         if self.keep_all {
             // SYNC space: pairs with the fence of a publisher that waits for room.
@@ -424,6 +460,13 @@ impl Subscription {
         let Some((record, id)) = record.and_then(|record| Some((record, record.segments.get(segment)?))) else {
             return Step::Skip { lost: true };
         };
+        if let Some(recent) = &state.recent {
+            if recent.publisher == message.publisher() && recent.segment == segment {
+                if let Some(step) = self.examine_recent(at, word, message, entry, id, index, recent, purpose) {
+                    return step;
+                }
+            }
+        }
         if let Some(known) = state.peers.known(publisher, segment, id.load(Ordering::Acquire)) {
             if !known.accepted {
                 state.refused_any = true;
@@ -446,6 +489,43 @@ impl Subscription {
             held::clear(entry);
         }
         step
+    }
+
+    /// The way of almost every message: from the same segment as the last one. `None`: take the long way.
+    #[inline]
+    #[allow(clippy::too_many_arguments)] // one step of `find`, split off for its length
+    fn examine_recent(
+        &self,
+        at: Sequence,
+        word: SlotWord,
+        message: MessageRef,
+        entry: &AtomicU64,
+        id: &AtomicU64,
+        index: u32,
+        recent: &Recent,
+        purpose: Purpose,
+    ) -> Option<Step> {
+        let header = recent.mapped.mapping().range(message.byte_offset(), 2 * HEADER_BYTES)?;
+        if purpose == Purpose::Look {
+            return (id.load(Ordering::Acquire) == recent.id).then(|| Step::Deliver(placeholder(index)));
+        }
+        // On their way while the announcement becomes visible.
+        prefetch::for_reading(header);
+        prefetch::for_reading(header.wrapping_add(HEADER_BYTES));
+        held::announce(entry, message);
+        // SYNC segment-id: between the announcement and the second look, so that it is this message's segment.
+        let same = id.load(Ordering::Acquire) == recent.id;
+        if !self.topic.ring().still_holds(at, word) {
+            held::clear(entry);
+            return Some(Step::Again);
+        }
+        match taken_in(&recent.mapped, message, index) {
+            Some((taken, header)) if same && header.sequence() == at => Some(Step::Deliver(taken)),
+            _ => {
+                held::clear(entry);
+                None
+            }
+        }
     }
 
     fn examine_protected(
@@ -475,16 +555,18 @@ impl Subscription {
             }
         };
         let Some(mapped) = &known.mapped else { return Step::Skip { lost: true } };
-        let Some(sample) = sample_in(mapped, message, index) else { return Step::Skip { lost: true } };
-        if sample.info.sequence != at {
+        let Some((taken, header)) = taken_in(mapped, message, index) else { return Step::Skip { lost: true } };
+        if header.sequence() != at {
             return Step::Skip { lost: true };
         }
         if let Some((gid, number)) = state.peers.peer(publisher).and_then(|peer| peer.delivered) {
-            if gid == sample.info.gid && sample.info.number.0 <= number {
+            if gid == header.gid() && header.number().0 <= number {
                 return Step::Skip { lost: false };
             }
+        } else {
+            state.recent = Some(Recent { publisher: message.publisher(), segment, id, mapped: Arc::clone(mapped) });
         }
-        Step::Deliver(sample)
+        Step::Deliver(taken)
     }
 
     /// Gets to know a publisher's segment: decides whether to listen, and maps it. Answers whether that worked.
@@ -507,6 +589,12 @@ impl Subscription {
             let current = records.get(publisher).and_then(|record| record.segments.get(segment));
             current.is_some_and(|current| current.load(Ordering::Acquire) == id)
         });
+        if self.record().is_some_and(|record| record.held.iter().filter(|entry| !held::is_free(entry)).count() <= 1) {
+            // Nothing is held but the message that is being looked at, and that lies in none of the retired segments.
+            state.peers.bury();
+        }
+        // It may be about to be retired; the long way finds it again.
+        state.recent = None;
         let known = PeerSegment { id, accepted, mapped };
         state.peers.remember(usize::from(message.publisher().0), message.segment(), known);
         true
@@ -516,45 +604,50 @@ impl Subscription {
     #[cold]
     fn find_in_backlog(
         &self,
+        record: &SubscriptionRecord,
         entry: &AtomicU64,
         index: u32,
         state: &mut State,
         purpose: Purpose,
-    ) -> Option<RawSample> {
+    ) -> Option<Taken> {
         while let Some(noted) = state.backlog.front() {
             let sample = noted.protect(entry).and_then(|message| {
-                let publisher = usize::from(message.publisher().0);
-                let record = self.topic.publisher(message.publisher())?;
-                let id = record.segments.get(message.segment())?.load(Ordering::Acquire);
-                let creator = record.creator.load(Ordering::Relaxed);
-                let id = SegmentId(id);
-                let segment = self.topic.segments.get(id, &self.topic.folder().path(id, creator))?;
-                let sample = sample_in(&segment, message, index)?;
-                let known = PeerSegment { id: id.0, accepted: true, mapped: Some(segment) };
-                state.peers.remember(publisher, message.segment(), known);
-                Some(sample).filter(|sample| sample.info.number == noted.number)
+                let (sample, header) = taken_in(&noted.segment, message, index)?;
+                (header.number() == noted.number).then_some((sample, header.gid(), noted.number.0))
             });
             match sample {
-                Some(sample) if purpose == Purpose::Look => {
+                Some((sample, ..)) if purpose == Purpose::Look => {
                     held::clear(entry);
                     return Some(sample);
                 }
-                Some(sample) => {
+                Some((sample, gid, number)) => {
+                    state.recent = None;
                     let publisher = usize::from(noted.publisher.0);
                     if let Some(peer) = state.peers.peer_mut(publisher) {
-                        peer.delivered = Some((sample.info.gid, sample.info.number.0));
+                        peer.delivered = Some((gid, number));
                     }
-                    state.backlog.pop_front();
+                    if let Some(noted) = state.backlog.pop_front() {
+                        // Stays mapped while the message may be held.
+                        state.peers.retire(noted.segment);
+                    }
+                    self.backlog_moved(record, state);
                     return Some(sample);
                 }
                 None => {
                     held::clear(entry);
                     state.lost += 1;
                     state.backlog.pop_front();
+                    self.backlog_moved(record, state);
                 }
             }
         }
         None
+    }
+
+    /// The backlog has become shorter: says so, and how far this subscription has got.
+    fn backlog_moved(&self, record: &SubscriptionRecord, state: &State) {
+        self.has_backlog.store(!state.backlog.is_empty(), Ordering::Relaxed);
+        self.store_cursor(record, state);
     }
 
     /// The cursor has fallen behind by more than the depth (or by a lap): jumps, counts what is lost. Answers whether the
@@ -581,11 +674,11 @@ impl Subscription {
             let accept = |publisher: &PublisherRecord, owner| self.listens_to(publisher, owner);
             let kept = backlog::collect(&self.topic, KEEP_ALL, from..target, usize::MAX, entry, accept);
             lost = lost.saturating_sub(kept.len() as u64);
-            state.backlog.extend(kept);
+            self.note_backlog(state, kept);
         }
         state.lost += lost;
         state.cursor = target;
-        self.store_cursor(record, target);
+        self.store_cursor(record, state);
         true
     }
 
@@ -635,25 +728,13 @@ impl Subscription {
 }
 
 /// What a look answers: nobody reads it.
-fn placeholder(index: u32) -> RawSample {
-    RawSample {
-        ptr: NonNull::dangling(),
-        len: 0,
-        info: SampleInfo {
-            sequence: Sequence(0),
-            number: crate::ids::PublicationNumber(0),
-            source_timestamp: 0,
-            correlation: 0,
-            gid: Gid::default(),
-            encoding: 0,
-        },
-        index: HeldIndex(index as u8),
-    }
+fn placeholder(index: u32) -> Taken {
+    Taken { ptr: NonNull::dangling(), len: 0, index: HeldIndex(index as u8) }
 }
 
-/// The protected message in its segment, if what its header says lies inside the segment.
+/// The protected message in its segment, if what its header says lies inside the segment; with its header.
 #[inline]
-fn sample_in(segment: &Segment, message: MessageRef, index: u32) -> Option<RawSample> {
+fn taken_in(segment: &Segment, message: MessageRef, index: u32) -> Option<(Taken, &ChunkHeader)> {
     let offset = message.byte_offset();
     let header = segment.mapping().record::<ChunkHeader>(offset)?;
     let len = usize::try_from(header.length()).ok()?;
@@ -661,19 +742,7 @@ fn sample_in(segment: &Segment, message: MessageRef, index: u32) -> Option<RawSa
     if header.domain() != 0 {
         return None;
     }
-    Some(RawSample {
-        ptr: NonNull::new(at.cast_mut())?,
-        len,
-        info: SampleInfo {
-            sequence: header.sequence(),
-            number: header.number(),
-            source_timestamp: header.source_timestamp(),
-            correlation: header.correlation(),
-            gid: header.gid(),
-            encoding: header.encoding().0,
-        },
-        index: HeldIndex(index as u8),
-    })
+    Some((Taken { ptr: NonNull::new(at.cast_mut())?, len, index: HeldIndex(index as u8) }, header))
 }
 
 impl Waitable for Subscription {

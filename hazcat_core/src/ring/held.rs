@@ -13,6 +13,7 @@
 use super::full_fence;
 use super::word::MessageRef;
 use crate::sync::atomic::{fence, AtomicU64, Ordering};
+use crate::sync::seeded::{planted, Fault};
 
 /// The word of an entry that holds nothing. (A message of publisher 0, segment 0, chunk 0 is held as a word with
 /// [`IN_USE`] set, so zero is free.)
@@ -26,7 +27,9 @@ const IN_USE: u64 = 1 << 63;
 pub fn announce(entry: &AtomicU64, message: MessageRef) {
     // SYNC held: Release, so that the previous message's reads are over before this entry changes.
     entry.store(message.word() | IN_USE, Ordering::Release);
-    full_fence();
+    if !planted(Fault::NoReaderFence) {
+        full_fence();
+    }
 }
 
 /// Ends the reading of what `entry` announces.
@@ -34,7 +37,13 @@ pub fn announce(entry: &AtomicU64, message: MessageRef) {
 pub fn clear(entry: &AtomicU64) {
     // SYNC held: Release, so that all reads of the message are over before its owner can see the entry free; pairs with
     // the Acquire fence in `HeldScan::finish`.
-    entry.store(NOTHING, Ordering::Release);
+    entry.store(NOTHING, if planted(Fault::RelaxedClear) { Ordering::Relaxed } else { Ordering::Release });
+}
+
+/// Whether an entry announces nothing.
+#[inline]
+pub fn is_free(entry: &AtomicU64) -> bool {
+    entry.load(Ordering::Relaxed) == NOTHING
 }
 
 /// What an entry announces now.
@@ -55,7 +64,9 @@ pub struct HeldScan(());
 impl HeldScan {
     /// Starts the look: the full fence behind the removal.
     pub fn start() -> Self {
-        full_fence();
+        if !planted(Fault::NoOwnerFence) {
+            full_fence();
+        }
         Self(())
     }
 
@@ -68,6 +79,8 @@ impl HeldScan {
     /// Ends the look. What was not announced may be written to from here on.
     pub fn finish(self) {
         // SYNC held: pairs with the Release in `clear`.
-        fence(Ordering::Acquire);
+        if !planted(Fault::NoAcquireAfterScan) {
+            fence(Ordering::Acquire);
+        }
     }
 }

@@ -13,7 +13,10 @@ pub mod held;
 pub mod word;
 
 use crate::ids::Sequence;
-use crate::sync::atomic::{fence, AtomicU64, Ordering};
+#[cfg(not(all(target_arch = "x86_64", not(loom), not(miri))))]
+use crate::sync::atomic::fence;
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::seeded::{planted, Fault};
 use word::{MessageRef, SlotWord, Tombstone};
 
 /// Retries after which a loop gives up: with every retry another publisher succeeded, so this many in one call means that
@@ -130,6 +133,12 @@ impl<'a> RingView<'a> {
         }
     }
 
+    /// Address of the slot of a position, for cache hints.
+    #[inline]
+    pub fn slot_address(&self, at: Sequence) -> *const u8 {
+        std::ptr::from_ref(self.slot(at)).cast()
+    }
+
     /// Whether the slot of `at` still holds exactly `word` (second read of the reader's protocol, see [`held`]).
     #[inline]
     pub fn still_holds(&self, at: Sequence, word: SlotWord) -> bool {
@@ -162,7 +171,8 @@ impl<'a> RingView<'a> {
             }
             // Exactly the previous lap. Anything else means that `head` is outdated (a swap would destroy a newer
             // message, a whole lap of loss) or that somebody scribbled.
-            if found.lap() != SlotWord::lap_tag(u64::from(lap).wrapping_sub(1)) {
+            let previous = SlotWord::lap_tag(u64::from(lap).wrapping_sub(1));
+            if found.lap() != previous && !planted(Fault::SwapOverAnyLap) {
                 if self.head() == head {
                     return Err(AppendError::Ring(RingError::Corrupt));
                 }
@@ -209,5 +219,23 @@ impl<'a> RingView<'a> {
 /// The full fence of the protocols (store-then-load ordering between a holder and a reclaimer, a sleeper and a publisher).
 #[inline]
 pub fn full_fence() {
+    // A locked operation orders stores before later loads as `mfence` does, in a third of the time.
+    #[cfg(all(target_arch = "x86_64", not(loom), not(miri)))]
+    // SAFETY: adds zero to the word at the top of the stack, which this thread owns; not `nomem`, so the compiler moves
+    // no memory access across it.
+    unsafe {
+        std::arch::asm!("lock or dword ptr [rsp], 0", options(nostack));
+    }
+    #[cfg(not(all(target_arch = "x86_64", not(loom), not(miri))))]
+    fence(Ordering::SeqCst);
+}
+
+/// The same, directly behind an atomic read-modify-write: on x86-64 that has already ordered everything, elsewhere it has
+/// not (on ARM a later load may move before the store half).
+#[inline]
+pub fn full_fence_after_rmw() {
+    #[cfg(all(target_arch = "x86_64", not(loom), not(miri)))]
+    crate::sync::atomic::compiler_fence(Ordering::SeqCst);
+    #[cfg(not(all(target_arch = "x86_64", not(loom), not(miri))))]
     fence(Ordering::SeqCst);
 }

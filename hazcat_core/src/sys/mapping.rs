@@ -37,7 +37,37 @@ pub struct Mapping {
     access: Access,
 }
 
+/// Where records lie in one particular mapping: checked once, looked up by a comparison afterwards.
+pub struct Place<T> {
+    at: *const T,
+    count: usize,
+    base: *const u8,
+}
+
+// SAFETY: a place is an address that is only followed through the mapping it belongs to.
+unsafe impl<T> Send for Place<T> {}
+// SAFETY: as for Send.
+unsafe impl<T> Sync for Place<T> {}
+
 impl Mapping {
+    /// Checks once that `count` records lie at `offset`.
+    pub fn place<T: SharedRecord>(&self, offset: usize, count: usize) -> Option<Place<T>> {
+        let records = self.records::<T>(offset, count)?;
+        Some(Place { at: records.as_ptr(), count, base: self.raw.as_ptr() })
+    }
+
+    /// The records at a place of this mapping; none for a place of another one.
+    #[inline]
+    pub fn at<T: SharedRecord>(&self, place: &Place<T>) -> &[T] {
+        if !std::ptr::eq(place.base, self.raw.as_ptr()) {
+            return &[];
+        }
+        // SAFETY: `place` was made by this mapping (two live mappings never begin at the same address; one made by a
+        // mapping that is gone and whose address was reused cannot get here, see `TopicLayout`, the only user, which
+        // keeps a mapping and its places together), so the records are in bounds and aligned.
+        unsafe { std::slice::from_raw_parts(place.at, place.count) }
+    }
+
     /// Maps `len` bytes of `file` from `offset` (page aligned). With `populate`, page tables are filled at once.
     ///
     /// # Errors

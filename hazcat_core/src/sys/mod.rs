@@ -5,5 +5,7 @@ pub mod fork;
 pub mod futex;
 pub mod mapping;
 pub mod ofd_lock;
+pub mod prefetch;
+pub mod private_lock;
 pub mod random;
 pub mod shm_file;
