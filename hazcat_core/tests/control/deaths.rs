@@ -15,8 +15,10 @@ fn a_killed_process_is_noticed(root: &TestRoot) {
     assert!(survivor.is_alive(victim.identity) && !survivor.is_known_dead(victim.identity));
 
     let armed = doorbell::arm(bell.word());
+    let killed = std::time::Instant::now();
     victim.kill();
     wait_for_graph(&survivor, || !sees(&survivor, "victim"));
+    println!("out of the graph {:?} after SIGKILL", killed.elapsed());
     wait_until("the listener is told", || recorder.has(victim.identity));
     assert!(!survivor.is_alive(victim.identity) && survivor.is_known_dead(victim.identity));
     wait_until("sleepers are rung", || doorbell::rung_since(bell.word(), armed));

@@ -5,6 +5,7 @@
 
 mod deaths;
 mod forks;
+mod groups;
 mod joining;
 mod removals;
 mod scale;
