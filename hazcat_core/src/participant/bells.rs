@@ -10,12 +10,10 @@ use crate::directory::Directory;
 use crate::doorbell;
 use crate::ids::Identity;
 use crate::lease::MAX_PARTICIPANTS;
-use crate::sys::fork::ForkMark;
 use crate::sys::futex;
 use crate::sys::mapping::{Access, Mapping, SharedRecord};
 use crate::sys::shm_file::{self, FileError, NewFile};
 use std::fs::File;
-use std::mem::ManuallyDrop;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -42,8 +40,7 @@ unsafe impl SharedRecord for BellRecord {}
 
 /// A mapped page of bells.
 struct BellPage {
-    mapping: ManuallyDrop<Mapping>,
-    mark: ForkMark,
+    mapping: Mapping,
     /// What this process' own last finished ring left in each bell.
     last_rung: Box<[AtomicU64]>,
 }
@@ -53,7 +50,7 @@ impl BellPage {
         let mapping = Mapping::new(file, WORDS, BYTES, Access::ReadWrite, true)
             .map_err(|error| FileError::from_io(path, 0, error))?;
         let last_rung = (0..MAX_BELLS).map(|_| AtomicU64::new(doorbell::NEVER_RUNG)).collect();
-        Ok(Self { mapping: ManuallyDrop::new(mapping), mark: ForkMark::here(), last_rung })
+        Ok(Self { mapping, last_rung })
     }
 
     #[inline]
@@ -69,16 +66,6 @@ impl BellPage {
     fn ring(&self, index: usize) {
         if let (Some(word), Some(last)) = (self.word(index), self.last_rung.get(index)) {
             doorbell::ring(word, last, futex::wake_all);
-        }
-    }
-}
-
-impl Drop for BellPage {
-    fn drop(&mut self) {
-        // A forked child does not have the mapping; what lies at its address there may be something else.
-        if self.mark.check().is_ok() {
-            // SAFETY: dropped here and nowhere else; `self` is going away.
-            unsafe { ManuallyDrop::drop(&mut self.mapping) };
         }
     }
 }

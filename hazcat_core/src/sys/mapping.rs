@@ -4,9 +4,11 @@
 //! length, which is the length of the file when it was mapped (a visible file never shrinks). What lies in such a record
 //! may be scribbled on by another process at any time, so records consist of atomics ([`SharedRecord`]).
 
+use super::fork::ForkMark;
 use memmap2::{MmapOptions, MmapRaw};
 use std::fs::File;
 use std::io;
+use std::mem::ManuallyDrop;
 
 /// What a mapping may be used for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,8 +35,19 @@ unsafe impl<T: SharedRecord, const N: usize> SharedRecord for [T; N] {}
 
 /// A shared file mapping; unmapped on drop.
 pub struct Mapping {
-    raw: MmapRaw,
+    raw: ManuallyDrop<MmapRaw>,
     access: Access,
+    mark: ForkMark,
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // A forked child does not have a writable mapping; what lies at its address there may be something else.
+        if self.access == Access::ReadOnly || self.mark.check().is_ok() {
+            // SAFETY: dropped here and nowhere else; `self` is going away.
+            unsafe { ManuallyDrop::drop(&mut self.raw) };
+        }
+    }
 }
 
 /// Where records lie in one particular mapping: checked once, looked up by a comparison afterwards.
@@ -91,7 +104,7 @@ impl Mapping {
             // A child after fork owns nothing; it must not be able to write here by accident.
             raw.advise(memmap2::Advice::DontFork)?;
         }
-        Ok(Self { raw, access })
+        Ok(Self { raw: ManuallyDrop::new(raw), access, mark: ForkMark::here() })
     }
 
     /// Length in bytes.
