@@ -103,7 +103,8 @@ mod tests {
             for _ in 0..4 {
                 scope.spawn(|| {
                     for _ in 0..50_000 {
-                        let mut pair = lock.lock();
+                        let mut guard = lock.lock();
+                        let pair = &mut *guard;
                         pair.0 += 1;
                         pair.1 = pair.0;
                     }
