@@ -1,0 +1,105 @@
+//! Callbacks for new messages, requests and responses.
+//!
+//! The dispatcher sleeps on the subscription like any wait set and calls back when the ring has moved on.
+
+use std::ffi::c_void;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::Arc;
+
+use hazcat_core::wait::LocalBell;
+use hazcat_core::{Subscription, Waitable};
+
+use crate::callback::CallbackSlot;
+use crate::dispatch::Dispatcher;
+use crate::ffi;
+
+/// Watches one subscription for new messages.
+pub struct ArrivalWatch {
+    subscription: Arc<Subscription>,
+    /// Most messages that can be unread at a time.
+    depth: u64,
+    /// How far the ring had moved when somebody was told last.
+    seen: AtomicU64,
+    /// Whether the dispatcher watches.
+    active: AtomicBool,
+    slot: CallbackSlot,
+}
+
+impl ArrivalWatch {
+    /// A watch that nobody listens to yet.
+    pub fn new(subscription: &Arc<Subscription>, depth: u64) -> Arc<Self> {
+        Arc::new(Self {
+            subscription: Arc::clone(subscription),
+            depth,
+            seen: AtomicU64::new(0),
+            active: AtomicBool::new(false),
+            slot: CallbackSlot::default(),
+        })
+    }
+
+    /// How far the ring has moved; grows with every message, whoever it is for.
+    fn arrived(&self) -> u64 {
+        self.subscription.topic().ring().helped_head().0
+    }
+
+    /// Registers a callback, or none; it is told at once of what lies there unread.
+    pub fn set_callback(
+        self: &Arc<Self>,
+        dispatcher: &Dispatcher,
+        callback: ffi::rmw_event_callback_t,
+        user_data: *const c_void,
+    ) {
+        if callback.is_none() {
+            self.slot.set(None, user_data, |_| 0);
+            self.deactivate(dispatcher);
+            return;
+        }
+        self.slot.set(callback, user_data, |_| {
+            self.seen.store(self.arrived(), Ordering::Relaxed);
+            if self.subscription.has_data() {
+                usize::try_from(self.subscription.unread_estimate().max(1)).unwrap_or(usize::MAX)
+            } else {
+                0
+            }
+        });
+        if !self.active.swap(true, Ordering::AcqRel) {
+            dispatcher.add_watch(self);
+        }
+    }
+
+    /// Ends all calls; for the end of the entity.
+    pub fn deactivate(self: &Arc<Self>, dispatcher: &Dispatcher) {
+        if self.active.swap(false, Ordering::AcqRel) {
+            dispatcher.remove_watch(self);
+        }
+    }
+
+    /// Tells the callback of what arrived since the last time. Called by the dispatcher.
+    pub fn dispatch(&self) {
+        let arrived = self.arrived();
+        let before = self.seen.swap(arrived, Ordering::Relaxed);
+        // Nothing new, or not for this subscription, or taken already.
+        if arrived == before || !self.subscription.has_data() {
+            return;
+        }
+        let new = arrived.wrapping_sub(before).clamp(1, self.depth.max(1));
+        self.slot.add(usize::try_from(new).unwrap_or(usize::MAX));
+        self.slot.deliver();
+    }
+}
+
+/// How the dispatcher waits: for the ring to move on, not for a message to lie there, which would not end before the
+/// user takes it.
+impl Waitable for ArrivalWatch {
+    fn is_ready(&self) -> bool {
+        self.arrived() != self.seen.load(Ordering::Relaxed)
+    }
+
+    fn arm(&self, bell: &Arc<LocalBell>) {
+        self.subscription.arm(bell);
+    }
+
+    fn disarm(&self, bell: &Arc<LocalBell>) {
+        self.subscription.disarm(bell);
+    }
+}

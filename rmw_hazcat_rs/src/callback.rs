@@ -1,0 +1,106 @@
+//! A callback that C registered for "something new", and the guarantee that it does not run after it was replaced.
+
+use std::ffi::c_void;
+use std::sync::Mutex;
+
+use crate::entity::lock;
+use crate::ffi;
+
+/// A function of the caller and what it wants to be called with.
+#[derive(Clone, Copy)]
+struct Registered {
+    function: unsafe extern "C" fn(*const c_void, usize),
+    user_data: *const c_void,
+}
+
+// SAFETY: rmw's contract for these callbacks is that they may be called from any thread with their data.
+unsafe impl Send for Registered {}
+
+#[derive(Default)]
+struct State {
+    registered: Option<Registered>,
+    /// Events since a callback was last told of any.
+    untold: usize,
+}
+
+/// A place for one callback. Calls happen under its lock: once [`CallbackSlot::set`] returns, the callback that was
+/// registered before is not running and will not be called again. A callback must not replace itself.
+#[derive(Default)]
+pub struct CallbackSlot {
+    state: Mutex<State>,
+}
+
+impl CallbackSlot {
+    /// Registers a callback, or none. `pending` answers how many events it has missed; it is told of them at once.
+    pub fn set(
+        &self,
+        callback: ffi::rmw_event_callback_t,
+        user_data: *const c_void,
+        pending: impl FnOnce(usize) -> usize,
+    ) {
+        let mut state = lock(&self.state);
+        state.registered = callback.map(|function| Registered { function, user_data });
+        if state.registered.is_some() {
+            state.untold = pending(state.untold);
+            Self::tell(&mut state);
+        }
+    }
+
+    /// Whether there is a callback.
+    pub fn is_set(&self) -> bool {
+        lock(&self.state).registered.is_some()
+    }
+
+    /// Notes events, to be told by [`CallbackSlot::deliver`].
+    pub fn add(&self, events: usize) {
+        let mut state = lock(&self.state);
+        state.untold = state.untold.saturating_add(events);
+    }
+
+    /// Tells the callback, if there is one, of what was noted.
+    pub fn deliver(&self) {
+        Self::tell(&mut lock(&self.state));
+    }
+
+    fn tell(state: &mut State) {
+        if let Some(Registered { function, user_data }) = state.registered {
+            let events = std::mem::take(&mut state.untold);
+            if events > 0 {
+                // SAFETY: the function and its data were registered together, and whoever registered them keeps them
+                // valid until they are replaced, which waits for the lock held here.
+                unsafe { function(user_data, events) };
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    unsafe extern "C" fn count(data: *const c_void, events: usize) {
+        // SAFETY: the tests register a counter that outlives the slot.
+        unsafe { &*data.cast::<AtomicUsize>() }.fetch_add(events, Ordering::Relaxed);
+    }
+
+    #[test]
+    fn what_was_missed_is_told_at_once() {
+        let counter = AtomicUsize::new(0);
+        let data = std::ptr::from_ref(&counter).cast();
+        let slot = CallbackSlot::default();
+        slot.add(2);
+        slot.deliver();
+        slot.set(Some(count), data, |untold| untold);
+        assert_eq!(counter.load(Ordering::Relaxed), 2);
+        slot.add(3);
+        assert_eq!(counter.load(Ordering::Relaxed), 2);
+        slot.deliver();
+        slot.deliver();
+        assert_eq!(counter.load(Ordering::Relaxed), 5);
+        slot.set(None, std::ptr::null(), |untold| untold);
+        slot.add(1);
+        slot.deliver();
+        assert_eq!(counter.load(Ordering::Relaxed), 5);
+    }
+}

@@ -1,0 +1,277 @@
+//! The one thread of a context: follows the graph for all its entities and calls the callbacks that users registered.
+//!
+//! It sleeps on a doorbell of its own. The graph's listener (the core's news thread, or whoever changes the graph) only
+//! triggers guard conditions and wakes it, so that nothing of a user runs on a thread of the core. Graph changes are
+//! gathered: working them off may take a tenth of its time at most, so that a hundred processes that start at once do
+//! not keep each other busy.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, Weak};
+use std::thread::{JoinHandle, ThreadId};
+use std::time::{Duration, Instant};
+
+use hazcat_core::graph::{EndpointKind, EndpointView, GraphSnapshot};
+use hazcat_core::participant::Participant;
+use hazcat_core::wait::{GuardCondition, WaitSet, Waitable};
+
+use crate::arrivals::ArrivalWatch;
+use crate::entity::{self, lock};
+use crate::error::{Context as _, Result};
+use crate::logging::{log, Severity};
+
+/// Longest that graph changes are gathered.
+const LONGEST_PAUSE: Duration = Duration::from_millis(50);
+/// Of its time, the part spent on the graph is at most one in so many.
+const GRAPH_SHARE: u32 = 10;
+
+/// An entity that wants to know what happens elsewhere.
+pub trait Observer: Send + Sync {
+    /// The graph has changed.
+    fn on_graph(&self, view: &GraphView<'_>);
+    /// Something was noted for its callbacks.
+    fn deliver(&self);
+}
+
+/// The graph, prepared for many questions at once.
+pub struct GraphView<'a> {
+    /// The graph itself.
+    pub snapshot: &'a GraphSnapshot,
+    topics: HashMap<&'a str, Vec<EndpointView<'a>>>,
+}
+
+impl<'a> GraphView<'a> {
+    fn new(snapshot: &'a GraphSnapshot) -> Self {
+        let mut topics: HashMap<&str, Vec<EndpointView<'_>>> = HashMap::new();
+        for endpoint in snapshot.endpoints() {
+            if matches!(endpoint.record.kind, EndpointKind::Publisher | EndpointKind::Subscription) {
+                topics.entry(&endpoint.record.name).or_default().push(endpoint);
+            }
+        }
+        Self { snapshot, topics }
+    }
+
+    /// The publishers and subscriptions on a topic.
+    pub fn on_topic(&self, name: &str) -> &[EndpointView<'a>] {
+        self.topics.get(name).map_or(&[], Vec::as_slice)
+    }
+}
+
+#[derive(Default)]
+struct Watches {
+    items: Vec<Arc<ArrivalWatch>>,
+    /// Grows with every change of `items`.
+    generation: u64,
+    /// The generation that the thread works with.
+    in_use: u64,
+    stopped: bool,
+}
+
+struct Shared {
+    wake: GuardCondition,
+    stop: AtomicBool,
+    graph_changed: AtomicBool,
+    deliveries: AtomicBool,
+    graph_conditions: Mutex<Vec<Weak<entity::guard_condition::GuardCondition>>>,
+    observers: Mutex<Vec<Weak<dyn Observer>>>,
+    watches: Mutex<Watches>,
+    watches_taken_over: Condvar,
+}
+
+/// See the module.
+pub struct Dispatcher {
+    shared: Arc<Shared>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+    thread_id: ThreadId,
+}
+
+impl Dispatcher {
+    /// Starts the thread.
+    pub fn start(participant: &Arc<Participant>) -> Result<Arc<Self>> {
+        let shared = Arc::new(Shared {
+            wake: GuardCondition::new(),
+            stop: AtomicBool::new(false),
+            graph_changed: AtomicBool::new(true),
+            deliveries: AtomicBool::new(false),
+            graph_conditions: Mutex::default(),
+            observers: Mutex::default(),
+            watches: Mutex::default(),
+            watches_taken_over: Condvar::new(),
+        });
+        let mut wait_set = WaitSet::new(participant).or_error(|| "cannot start the dispatcher".to_owned())?;
+        // It is in no hurry that would be worth a busy processor.
+        wait_set.set_spin(Duration::ZERO);
+        let thread = {
+            let (shared, participant) = (Arc::clone(&shared), Arc::downgrade(participant));
+            std::thread::Builder::new()
+                .name("hazcat-dispatch".to_owned())
+                .spawn(move || {
+                    let snapshot = || participant.upgrade().map(|participant| participant.graph().snapshot());
+                    shared.run(wait_set, &snapshot);
+                    shared.finish();
+                })
+                .or_error(|| "cannot start the dispatcher".to_owned())?
+        };
+        let thread_id = thread.thread().id();
+        Ok(Arc::new(Self { shared, thread: Mutex::new(Some(thread)), thread_id }))
+    }
+
+    /// Ends the thread and waits for that, unless it is the one that calls. Idempotent.
+    pub fn stop(&self) {
+        self.shared.stop.store(true, Ordering::Release);
+        self.shared.wake.trigger();
+        let thread = lock(&self.thread).take();
+        if let Some(thread) = thread {
+            if !self.is_current_thread() && thread.join().is_err() {
+                log(Severity::Error, format_args!("the dispatcher's thread has panicked"));
+            }
+        }
+    }
+
+    fn is_current_thread(&self) -> bool {
+        std::thread::current().id() == self.thread_id
+    }
+
+    /// To be called after any change of the graph, on any thread; returns at once.
+    pub fn graph_changed(&self) {
+        for condition in lock(&self.shared.graph_conditions).iter().filter_map(Weak::upgrade) {
+            condition.trigger();
+        }
+        self.shared.graph_changed.store(true, Ordering::Release);
+        self.shared.wake.trigger();
+    }
+
+    /// Has the thread call [`Observer::deliver`] of all observers soon.
+    pub fn request_delivery(&self) {
+        self.shared.deliveries.store(true, Ordering::Release);
+        self.shared.wake.trigger();
+    }
+
+    /// Triggers `condition` with every change of the graph.
+    pub fn add_graph_condition(&self, condition: &Arc<entity::guard_condition::GuardCondition>) {
+        lock(&self.shared.graph_conditions).push(Arc::downgrade(condition));
+    }
+
+    /// Ends that.
+    pub fn remove_graph_condition(&self, condition: &Arc<entity::guard_condition::GuardCondition>) {
+        lock(&self.shared.graph_conditions).retain(|other| !std::ptr::eq(other.as_ptr(), Arc::as_ptr(condition)));
+    }
+
+    /// Tells `observer` of every change of the graph, the present state included, as long as it lives.
+    pub fn add_observer(&self, observer: Weak<dyn Observer>) {
+        {
+            let mut observers = lock(&self.shared.observers);
+            observers.retain(|observer| observer.strong_count() > 0);
+            observers.push(observer);
+        }
+        self.shared.graph_changed.store(true, Ordering::Release);
+        self.shared.wake.trigger();
+    }
+
+    /// Has the thread watch for arrivals.
+    pub fn add_watch(&self, watch: &Arc<ArrivalWatch>) {
+        let mut watches = lock(&self.shared.watches);
+        watches.items.push(Arc::clone(watch));
+        watches.generation += 1;
+        drop(watches);
+        self.shared.wake.trigger();
+    }
+
+    /// Ends that; when this returns the thread has let go of it (unless it is the one that calls).
+    pub fn remove_watch(&self, watch: &Arc<ArrivalWatch>) {
+        let mut watches = lock(&self.shared.watches);
+        watches.items.retain(|other| !Arc::ptr_eq(other, watch));
+        watches.generation += 1;
+        let generation = watches.generation;
+        self.shared.wake.trigger();
+        if self.is_current_thread() {
+            return;
+        }
+        while watches.in_use < generation && !watches.stopped {
+            watches = match self.shared.watches_taken_over.wait(watches) {
+                Ok(watches) => watches,
+                Err(poisoned) => poisoned.into_inner(),
+            };
+        }
+    }
+}
+
+impl Drop for Dispatcher {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+impl Shared {
+    fn run(&self, wait_set: WaitSet, snapshot: &dyn Fn() -> Option<Arc<GraphSnapshot>>) {
+        let mut watched: Vec<Arc<ArrivalWatch>> = Vec::new();
+        let mut graph_due: Option<Instant> = None;
+        let mut not_before = Instant::now();
+        while !self.stop.load(Ordering::Acquire) {
+            self.take_over_watches(&mut watched);
+            let timeout = graph_due.map(|due| due.saturating_duration_since(Instant::now()));
+            {
+                let all = |each: &mut dyn FnMut(&dyn Waitable) -> bool| {
+                    if each(&self.wake) {
+                        watched.iter().all(|watch| each(&**watch));
+                    }
+                };
+                if let Err(error) = wait_set.wait_with(&all, timeout) {
+                    log(Severity::Error, format_args!("the dispatcher cannot wait any more: {error}"));
+                    return;
+                }
+            }
+            self.wake.take();
+            if self.graph_changed.swap(false, Ordering::AcqRel) && graph_due.is_none() {
+                graph_due = Some(not_before);
+            }
+            let now = Instant::now();
+            if graph_due.is_some_and(|due| due <= now) {
+                graph_due = None;
+                let Some(snapshot) = snapshot() else { return };
+                self.follow_graph(&snapshot);
+                let spent = now.elapsed();
+                not_before = Instant::now() + (spent * (GRAPH_SHARE - 1)).min(LONGEST_PAUSE);
+                self.deliveries.store(true, Ordering::Release);
+            }
+            for watch in &watched {
+                watch.dispatch();
+            }
+            if self.deliveries.swap(false, Ordering::AcqRel) {
+                for observer in self.live_observers() {
+                    observer.deliver();
+                }
+            }
+        }
+    }
+
+    fn take_over_watches(&self, watched: &mut Vec<Arc<ArrivalWatch>>) {
+        let watches = lock(&self.watches);
+        if watches.in_use == watches.generation {
+            return;
+        }
+        let old = std::mem::replace(watched, watches.items.clone());
+        let generation = watches.generation;
+        drop(watches);
+        // Before anybody is told: letting go may end a subscription.
+        drop(old);
+        lock(&self.watches).in_use = generation;
+        self.watches_taken_over.notify_all();
+    }
+
+    fn follow_graph(&self, snapshot: &GraphSnapshot) {
+        let view = GraphView::new(snapshot);
+        for observer in self.live_observers() {
+            observer.on_graph(&view);
+        }
+    }
+
+    fn live_observers(&self) -> Vec<Arc<dyn Observer>> {
+        lock(&self.observers).iter().filter_map(Weak::upgrade).collect()
+    }
+
+    fn finish(&self) {
+        lock(&self.watches).stopped = true;
+        self.watches_taken_over.notify_all();
+    }
+}

@@ -1,0 +1,249 @@
+//! Publishers.
+
+use std::ffi::c_void;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use hazcat_core::graph::{EndpointKind, EndpointRecord};
+use hazcat_core::{Gid, LoanError, MessageMeta, PublisherOptions, RawLoan, TopicKey};
+
+use super::context::{Announced, Context};
+use super::events::{EndpointEvents, Matchable, Side};
+use super::loan::LoanBook;
+use super::node::Node;
+use crate::attributes::Attributes;
+use crate::clock;
+use crate::encoding;
+use crate::error::{Code, Context as _, Failure, Result};
+use crate::mangle::Channel;
+use crate::qos::{Qos, Reliability};
+use crate::typesupport::MessageType;
+
+/// A publisher. What it lent out and nobody returned goes back with it.
+pub struct Publisher {
+    /// First, so that the graph forgets it before it is gone.
+    _announced: Announced,
+    events: Arc<EndpointEvents>,
+    core: hazcat_core::Publisher,
+    loans: LoanBook<RawLoan>,
+    kind: Arc<MessageType>,
+    qos: Qos,
+    topic: String,
+    context: Arc<Context>,
+}
+
+/// Payloads up to this many bytes are expected to be as long as the type allows.
+const BOUNDED_EXPECTATION: usize = 64 << 10;
+/// Shortest and longest pause between two looks of [`Publisher::wait_for_all_acked`].
+const ACK_PAUSE: (Duration, Duration) = (Duration::from_micros(50), Duration::from_millis(2));
+
+/// The failure that a refused loan is.
+pub fn loan_failure(error: &LoanError) -> Failure {
+    let code = match error {
+        LoanError::Exhausted { .. } | LoanError::TooLarge { .. } | LoanError::System { .. } => Code::BadAlloc,
+        LoanError::Forked { .. } => Code::Error,
+    };
+    Failure::new(code, error.to_string())
+}
+
+/// Bytes that a message of this type is expected to take in a chunk; zero if nobody knows.
+pub fn expected_size(kind: &MessageType) -> usize {
+    if kind.is_plain() {
+        return kind.size_of();
+    }
+    kind.max_serialized_size().filter(|size| *size <= BOUNDED_EXPECTATION).map_or(0, |size| encoding::CDR_PADDING + size)
+}
+
+impl Publisher {
+    /// Joins the topic, then shows itself in the graph.
+    pub fn new(node: &Node, topic: &str, kind: Arc<MessageType>, qos: Qos) -> Result<Arc<Self>> {
+        let context = node.context();
+        let gid = context.new_gid();
+        let attributes = Attributes {
+            qos,
+            ignore_local: false,
+            structure: kind.structural_hash(),
+            type_hash: kind.type_hash(),
+        };
+        let key = topic_key(topic, &kind, &qos);
+        let options = PublisherOptions {
+            gid,
+            traits: qos.traits().0,
+            history: qos.queue_history(),
+            transient_local: qos.durability == crate::qos::Durability::TransientLocal,
+            expected_size: expected_size(&kind),
+            ..PublisherOptions::default()
+        };
+        let core = hazcat_core::Publisher::new(context.participant(), &key, options)
+            .or_error(|| format!("cannot create a publisher on topic '{topic}'"))?;
+        let own = Matchable {
+            side: Side::Publisher,
+            owner: context.participant().identity(),
+            topic: topic.to_owned(),
+            type_name: kind.ros_name().to_owned(),
+            attributes,
+        };
+        let announced = context.announce(EndpointRecord {
+            kind: EndpointKind::Publisher,
+            node: node.id().0,
+            gid: gid.0,
+            name: topic.to_owned(),
+            type_name: kind.ros_name().to_owned(),
+            attributes: attributes.encode(),
+        })?;
+        Ok(Arc::new(Self {
+            _announced: announced,
+            events: EndpointEvents::new(own, context.dispatcher()),
+            core,
+            loans: LoanBook::new(),
+            kind,
+            qos,
+            topic: topic.to_owned(),
+            context: Arc::clone(context),
+        }))
+    }
+
+    /// Its topic's name.
+    pub fn topic(&self) -> &str {
+        &self.topic
+    }
+
+    /// Its message type.
+    pub fn kind(&self) -> &Arc<MessageType> {
+        &self.kind
+    }
+
+    /// Its gid.
+    pub fn gid(&self) -> Gid {
+        self.core.gid()
+    }
+
+    /// Its QoS.
+    pub fn qos(&self) -> &Qos {
+        &self.qos
+    }
+
+    /// Its events.
+    pub fn events(&self) -> &Arc<EndpointEvents> {
+        &self.events
+    }
+
+    /// Whether messages of its type can be written in shared memory directly.
+    pub fn can_loan(&self) -> bool {
+        self.kind.is_plain()
+    }
+
+    /// How many subscriptions match.
+    pub fn count_matched(&self) -> usize {
+        self.events.count_matched(self.context.graph())
+    }
+
+    fn meta(&self, encoding: u32) -> MessageMeta {
+        let now = clock::now_nanos();
+        // On a topic nothing is answered, so the place of the correlation holds when the message expires.
+        MessageMeta { encoding, source_timestamp: now, correlation: self.qos.expiry(now) }
+    }
+
+    fn subject(&self) -> String {
+        format!("topic '{}'", self.topic)
+    }
+
+    /// Publishes a message: as it is if it is plain, serialized straight into shared memory otherwise.
+    ///
+    /// # Safety
+    /// `message` points to an initialised message of this publisher's type, which nobody changes meanwhile.
+    pub unsafe fn publish(&self, message: *const c_void) -> Result<()> {
+        // SAFETY: forwarded from the caller.
+        let (size, encoding) = unsafe { encoding::size(&self.kind, message) }.map_err(|f| f.about(self.subject()))?;
+        let mut loan = self.core.loan(size).map_err(|error| loan_failure(&error))?;
+        // SAFETY: forwarded from the caller; the chunk is as large as was asked for.
+        unsafe { encoding::write(&self.kind, message, &mut loan) }.map_err(|f| f.about(self.subject()))?;
+        self.core.publish(loan, &self.meta(encoding)).or_error(|| self.subject())?;
+        Ok(())
+    }
+
+    /// Publishes a message that is serialized already.
+    pub fn publish_serialized(&self, stream: &[u8]) -> Result<()> {
+        let mut loan = self.core.loan(encoding::CDR_PADDING + stream.len()).map_err(|error| loan_failure(&error))?;
+        let Some((padding, rest)) = loan.split_at_mut_checked(encoding::CDR_PADDING) else {
+            return Err(Failure::error("a loan is shorter than asked for").about(self.subject()));
+        };
+        padding.fill(0);
+        rest.copy_from_slice(stream);
+        self.core.publish(loan, &self.meta(encoding::CDR)).or_error(|| self.subject())?;
+        Ok(())
+    }
+
+    /// Lends a message in shared memory. Its content is unspecified (zeros, or an earlier message of this publisher).
+    pub fn borrow_message(&self) -> Result<*mut c_void> {
+        if !self.can_loan() {
+            return Err(self.cannot_loan());
+        }
+        let loan = self.core.loan_raw(self.kind.size_of()).map_err(|error| loan_failure(&error))?;
+        Ok(self.loans.lend(loan.ptr, loan))
+    }
+
+    /// Takes a lent message back unpublished.
+    pub fn return_message(&self, message: *const c_void) -> Result<()> {
+        let loan = self.end_loan(message)?;
+        self.core.return_raw(loan);
+        Ok(())
+    }
+
+    /// Publishes a lent message where it lies.
+    pub fn publish_loaned(&self, message: *const c_void) -> Result<()> {
+        let loan = self.end_loan(message)?;
+        let length = self.kind.size_of();
+        self.core.publish_raw(loan, length, &self.meta(encoding::PLAIN)).or_error(|| self.subject())?;
+        Ok(())
+    }
+
+    fn end_loan(&self, message: *const c_void) -> Result<RawLoan> {
+        if !self.can_loan() {
+            return Err(self.cannot_loan());
+        }
+        self.loans.end(message).ok_or_else(|| {
+            Failure::invalid("this message was not borrowed from this publisher, or was given back already")
+                .about(self.subject())
+        })
+    }
+
+    fn cannot_loan(&self) -> Failure {
+        let text = format!("type '{}' has strings or sequences and cannot be loaned", self.kind.ros_name());
+        Failure::unsupported(text).about(self.subject())
+    }
+
+    /// Waits until all subscriptions have taken or let go what was published. Best effort waits for nothing.
+    pub fn wait_for_all_acked(&self, timeout: Option<Duration>) -> Result<()> {
+        if self.qos.reliability == Reliability::BestEffort {
+            return Ok(());
+        }
+        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let mut pause = ACK_PAUSE.0;
+        while !self.core.is_acknowledged() {
+            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                return Err(Failure::timeout());
+            }
+            std::thread::sleep(pause);
+            pause = (pause * 2).min(ACK_PAUSE.1);
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Publisher {
+    fn drop(&mut self) {
+        for loan in self.loans.end_all() {
+            self.core.return_raw(loan);
+        }
+    }
+}
+
+/// The ring that a topic's endpoints of one type meet in.
+pub fn topic_key(topic: &str, kind: &MessageType, qos: &Qos) -> TopicKey {
+    TopicKey {
+        name: Channel::Topic.mangle(topic, qos.avoid_ros_namespace_conventions),
+        type_name: kind.ros_name().to_owned(),
+        type_hash: u128::from(kind.structural_hash()),
+    }
+}

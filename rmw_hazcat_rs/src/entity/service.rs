@@ -1,0 +1,205 @@
+//! Servers of services.
+//!
+//! A server receives requests on the service's request topic and opens a publisher to the reply topic of each client
+//! that it answers, which it closes when the client has left the graph.
+
+use std::collections::{HashMap, HashSet};
+use std::ffi::c_void;
+use std::sync::{Arc, Mutex, Weak};
+use std::time::{Duration, Instant};
+
+use hazcat_core::graph::{EndpointKind, EndpointRecord};
+use hazcat_core::wait::LocalBell;
+use hazcat_core::{Gid, Waitable};
+
+use super::client::{
+    publisher_options, reply_key, request_key, send, service_attributes, subscription_options, ServiceInfo,
+};
+use super::context::{Announced, Context};
+use super::lock;
+use super::node::Node;
+use crate::arrivals::ArrivalWatch;
+use crate::clock;
+use crate::dispatch::{GraphView, Observer};
+use crate::encoding;
+use crate::error::{Context as _, Failure, Result};
+use crate::ffi;
+use crate::qos::Qos;
+use crate::typesupport::ServiceType;
+
+/// How long the way to a client stays open that was never seen in the graph: its request may be faster than the news.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// The way back to one client.
+struct Responder {
+    publisher: Arc<hazcat_core::Publisher>,
+    opened: Instant,
+    seen: bool,
+}
+
+/// A server.
+pub struct Service {
+    /// First, so that the graph forgets it before it is gone.
+    _announced: Announced,
+    watch: Arc<ArrivalWatch>,
+    requests: Arc<hazcat_core::Subscription>,
+    responders: Mutex<HashMap<Gid, Responder>>,
+    kind: Arc<ServiceType>,
+    qos: Qos,
+    service: String,
+    context: Arc<Context>,
+}
+
+impl Service {
+    /// Joins the request topic, then shows itself in the graph.
+    pub fn new(node: &Node, service: &str, kind: Arc<ServiceType>, qos: Qos) -> Result<Arc<Self>> {
+        let context = node.context();
+        let gid = context.new_gid();
+        let requests = hazcat_core::Subscription::new(
+            context.participant(),
+            &request_key(service, &kind, &qos),
+            subscription_options(gid, &qos),
+        )
+        .or_error(|| format!("cannot create a server of service '{service}'"))?;
+        let requests = Arc::new(requests);
+        let announced = context.announce(EndpointRecord {
+            kind: EndpointKind::Server,
+            node: node.id().0,
+            gid: gid.0,
+            name: service.to_owned(),
+            type_name: kind.ros_name().to_owned(),
+            attributes: service_attributes(&kind, qos).encode(),
+        })?;
+        let server = Arc::new(Self {
+            _announced: announced,
+            watch: ArrivalWatch::new(&requests, u64::MAX),
+            requests,
+            responders: Mutex::default(),
+            kind,
+            qos,
+            service: service.to_owned(),
+            context: Arc::clone(context),
+        });
+        let observer: Weak<Self> = Arc::downgrade(&server);
+        context.dispatcher().add_observer(observer);
+        Ok(server)
+    }
+
+    /// Its QoS in both directions.
+    pub fn qos(&self) -> &Qos {
+        &self.qos
+    }
+
+    fn subject(&self) -> String {
+        format!("service '{}'", self.service)
+    }
+
+    /// Calls back when requests arrive.
+    pub fn set_callback(&self, callback: ffi::rmw_event_callback_t, user_data: *const c_void) {
+        self.watch.set_callback(self.context.dispatcher(), callback, user_data);
+    }
+
+    /// Takes the next request into `request`.
+    ///
+    /// # Safety
+    /// `request` points to an initialised request of this service's type that nobody else uses.
+    pub unsafe fn take(&self, request: *mut c_void) -> Result<Option<ServiceInfo>> {
+        let Some(sample) = self.requests.take().or_error(|| self.subject())? else { return Ok(None) };
+        let info = sample.info();
+        // SAFETY: forwarded from the caller.
+        unsafe { encoding::read(self.kind.request(), info.encoding, &sample, request) }
+            .map_err(|failure| failure.about(self.subject()))?;
+        Ok(Some(ServiceInfo {
+            source_timestamp: info.source_timestamp,
+            received_timestamp: clock::now_nanos(),
+            client: info.gid,
+            number: i64::try_from(info.number.0).unwrap_or(i64::MAX),
+        }))
+    }
+
+    /// Sends the reply to request `number` of `client`. A client that is gone gets none, which is no error.
+    ///
+    /// # Safety
+    /// `response` points to an initialised response of this service's type, which nobody changes meanwhile.
+    pub unsafe fn respond(&self, client: Gid, number: i64, response: *const c_void) -> Result<()> {
+        let Some(publisher) = self.way_to(client)? else { return Ok(()) };
+        // SAFETY: forwarded from the caller.
+        unsafe { send(&publisher, self.kind.response(), response, number) }
+            .map_err(|failure| failure.about(self.subject()))?;
+        Ok(())
+    }
+
+    /// The publisher to a client's replies; `None` if its process is dead.
+    fn way_to(&self, client: Gid) -> Result<Option<Arc<hazcat_core::Publisher>>> {
+        let Some(owner) = client.owner() else {
+            return Err(Failure::invalid("the request header names no client").about(self.subject()));
+        };
+        let mut responders = lock(&self.responders);
+        if let Some(responder) = responders.get(&client) {
+            return Ok(Some(Arc::clone(&responder.publisher)));
+        }
+        let participant = self.context.participant();
+        if owner != participant.identity() && !participant.is_alive(owner) {
+            return Ok(None);
+        }
+        let publisher = hazcat_core::Publisher::new(
+            participant,
+            &reply_key(&self.service, &self.kind, &self.qos, client),
+            publisher_options(self.context.new_gid(), self.kind.response(), &self.qos),
+        )
+        .or_error(|| self.subject())?;
+        let publisher = Arc::new(publisher);
+        let responder = Responder { publisher: Arc::clone(&publisher), opened: Instant::now(), seen: false };
+        responders.insert(client, responder);
+        Ok(Some(publisher))
+    }
+}
+
+impl Observer for Service {
+    fn on_graph(&self, view: &GraphView<'_>) {
+        let mut responders = lock(&self.responders);
+        if responders.is_empty() {
+            return;
+        }
+        let clients: HashSet<Gid> = view
+            .snapshot
+            .endpoints_of(EndpointKind::Client, &self.service)
+            .map(|client| Gid(client.record.gid))
+            .collect();
+        let mut gone = Vec::new();
+        for (client, responder) in responders.iter_mut() {
+            if clients.contains(client) {
+                responder.seen = true;
+            } else if responder.seen || responder.opened.elapsed() > GRACE {
+                gone.push(*client);
+            }
+        }
+        let gone: Vec<Responder> = gone.iter().filter_map(|client| responders.remove(client)).collect();
+        drop(responders);
+        // Leaving a topic takes system calls; nobody should wait for them.
+        drop(gone);
+    }
+
+    fn deliver(&self) {}
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        self.watch.deactivate(self.context.dispatcher());
+    }
+}
+
+/// Ready while there is a request.
+impl Waitable for Service {
+    fn is_ready(&self) -> bool {
+        self.requests.has_data()
+    }
+
+    fn arm(&self, bell: &Arc<LocalBell>) {
+        self.requests.arm(bell);
+    }
+
+    fn disarm(&self, bell: &Arc<LocalBell>) {
+        self.requests.disarm(bell);
+    }
+}

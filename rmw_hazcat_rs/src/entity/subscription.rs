@@ -1,0 +1,397 @@
+//! Subscriptions.
+
+use std::ffi::c_void;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use hazcat_core::graph::{EndpointKind, EndpointRecord};
+use hazcat_core::wait::LocalBell;
+use hazcat_core::{Gid, PublisherInfo, RawSample, SampleInfo, SubscriptionOptions, Waitable};
+
+use super::context::{Announced, Context};
+use super::events::{EndpointEvents, Matchable, Side};
+use super::loan::{LoanBook, PrivateMessage, TakenLoan};
+use super::lock;
+use super::node::Node;
+use super::publisher::topic_key;
+use crate::arrivals::ArrivalWatch;
+use crate::attributes::Attributes;
+use crate::clock;
+use crate::encoding;
+use crate::error::{Context as _, Failure, Result};
+use crate::ffi;
+use crate::identity;
+use crate::qos::{Durability, Qos, Traits};
+use crate::typesupport::MessageType;
+
+/// A subscription.
+pub struct Subscription {
+    /// First, so that the graph forgets it before it is gone.
+    _announced: Announced,
+    events: Arc<EndpointEvents>,
+    watch: Arc<ArrivalWatch>,
+    core: Arc<hazcat_core::Subscription>,
+    loans: LoanBook<TakenLoan>,
+    /// Whether a publisher whose messages expire was met.
+    may_expire: Arc<AtomicBool>,
+    /// The next message, where it had to be looked at to know that it has not expired.
+    looked_at: Mutex<Option<RawSample>>,
+    /// Whether anybody wants to know of lost messages.
+    counts_losses: AtomicBool,
+    received: AtomicU64,
+    kind: Arc<MessageType>,
+    qos: Qos,
+    topic: String,
+    context: Arc<Context>,
+}
+
+/// What is known about a taken message besides its content.
+#[derive(Clone, Copy, Debug)]
+pub struct TakenInfo {
+    info: SampleInfo,
+    received_timestamp: i64,
+    reception_number: u64,
+}
+
+impl TakenInfo {
+    /// As the C interface has it.
+    pub fn to_ffi(self) -> ffi::rmw_message_info_t {
+        let mut info = ffi::rmw_message_info_t {
+            source_timestamp: self.info.source_timestamp,
+            received_timestamp: self.received_timestamp,
+            publication_sequence_number: self.info.number.0,
+            reception_sequence_number: self.reception_number,
+            from_intra_process: false,
+            ..ffi::rmw_message_info_t::default()
+        };
+        info.publisher_gid = gid_to_ffi(self.info.gid);
+        info
+    }
+}
+
+/// A gid as the C interface has it.
+pub fn gid_to_ffi(gid: Gid) -> ffi::rmw_gid_t {
+    let mut out = ffi::rmw_gid_t { implementation_identifier: identity::identifier(), ..ffi::rmw_gid_t::default() };
+    for (to, from) in out.data.iter_mut().zip(gid.0) {
+        *to = from;
+    }
+    out
+}
+
+/// A held message that is given back when this is dropped.
+struct Held<'a> {
+    core: &'a hazcat_core::Subscription,
+    raw: RawSample,
+}
+
+impl Held<'_> {
+    fn payload(&self) -> &[u8] {
+        // SAFETY: a held message is `len` readable bytes that nobody changes until it is returned, which happens when
+        // this is dropped.
+        unsafe { std::slice::from_raw_parts(self.raw.ptr.as_ptr(), self.raw.len) }
+    }
+
+    /// Goes on holding the message without this.
+    fn keep(self) -> RawSample {
+        let raw = self.raw;
+        std::mem::forget(self);
+        raw
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        // It is held: nobody else returns it.
+        let _ = self.core.return_raw(self.raw.index);
+    }
+}
+
+impl Subscription {
+    /// Joins the topic, then shows itself in the graph.
+    pub fn new(node: &Node, topic: &str, kind: Arc<MessageType>, qos: Qos, ignore_local: bool) -> Result<Arc<Self>> {
+        let context = node.context();
+        let gid = context.new_gid();
+        let attributes =
+            Attributes { qos, ignore_local, structure: kind.structural_hash(), type_hash: kind.type_hash() };
+        let own_participant = context.participant().identity();
+        let may_expire = Arc::new(AtomicBool::new(false));
+        let accept = {
+            let (wanted, may_expire) = (qos.traits(), Arc::clone(&may_expire));
+            move |publisher: &PublisherInfo| {
+                let offered = Traits(publisher.traits);
+                let accepted = offered.incompatibility(wanted).is_none()
+                    && !(ignore_local && publisher.gid.owner() == Some(own_participant));
+                if accepted && offered.expires() {
+                    may_expire.store(true, Ordering::Relaxed);
+                }
+                accepted
+            }
+        };
+        let key = topic_key(topic, &kind, &qos);
+        let options = SubscriptionOptions {
+            gid,
+            history: qos.queue_history(),
+            transient_local: qos.durability == Durability::TransientLocal,
+            accept: Box::new(accept),
+        };
+        let core = hazcat_core::Subscription::new(context.participant(), &key, options)
+            .or_error(|| format!("cannot create a subscription on topic '{topic}'"))?;
+        let core = Arc::new(core);
+        let own = Matchable {
+            side: Side::Subscription,
+            owner: own_participant,
+            topic: topic.to_owned(),
+            type_name: kind.ros_name().to_owned(),
+            attributes,
+        };
+        let announced = context.announce(EndpointRecord {
+            kind: EndpointKind::Subscription,
+            node: node.id().0,
+            gid: gid.0,
+            name: topic.to_owned(),
+            type_name: kind.ros_name().to_owned(),
+            attributes: attributes.encode(),
+        })?;
+        Ok(Arc::new(Self {
+            _announced: announced,
+            events: EndpointEvents::new(own, context.dispatcher()),
+            watch: ArrivalWatch::new(&core, most_unread(&qos)),
+            core,
+            loans: LoanBook::new(),
+            may_expire,
+            looked_at: Mutex::default(),
+            counts_losses: AtomicBool::new(false),
+            received: AtomicU64::new(0),
+            kind,
+            qos,
+            topic: topic.to_owned(),
+            context: Arc::clone(context),
+        }))
+    }
+
+    /// Its topic's name.
+    pub fn topic(&self) -> &str {
+        &self.topic
+    }
+
+    /// Its message type.
+    pub fn kind(&self) -> &Arc<MessageType> {
+        &self.kind
+    }
+
+    /// Its QoS.
+    pub fn qos(&self) -> &Qos {
+        &self.qos
+    }
+
+    /// Its events.
+    pub fn events(&self) -> &Arc<EndpointEvents> {
+        &self.events
+    }
+
+    /// Whether messages of its type can be read in shared memory directly.
+    pub fn can_loan(&self) -> bool {
+        self.kind.is_plain()
+    }
+
+    /// How many publishers match.
+    pub fn count_matched(&self) -> usize {
+        self.events.count_matched(self.context.graph())
+    }
+
+    fn subject(&self) -> String {
+        format!("topic '{}'", self.topic)
+    }
+
+    /// Calls back when messages arrive.
+    pub fn set_callback(&self, callback: ffi::rmw_event_callback_t, user_data: *const c_void) {
+        self.watch.set_callback(self.context.dispatcher(), callback, user_data);
+    }
+
+    /// Counts lost messages for an event from here on.
+    pub fn count_losses(&self) {
+        self.counts_losses.store(true, Ordering::Relaxed);
+        self.collect_losses();
+    }
+
+    /// Tells the event of what was lost, if anybody wants to know.
+    pub fn collect_losses(&self) {
+        if self.counts_losses.load(Ordering::Relaxed) {
+            self.events.messages_lost(self.core.take_lost().change, self.context.dispatcher());
+        }
+    }
+
+    /// The next message that has not expired, held.
+    fn next(&self) -> Result<Option<Held<'_>>> {
+        if !self.may_expire.load(Ordering::Relaxed) {
+            let raw = self.core.take_raw().or_error(|| self.subject())?;
+            // Only now is known whether its publisher's messages expire.
+            match raw.map(|raw| Held { core: &self.core, raw }) {
+                Some(held) if is_expired(&held.raw.info) => {}
+                other => return Ok(other),
+            }
+        }
+        let kept = lock(&self.looked_at).take();
+        if let Some(raw) = kept {
+            let held = Held { core: &self.core, raw };
+            if self.is_current(&held.raw) {
+                return Ok(Some(held));
+            }
+        }
+        self.next_unexpired()
+    }
+
+    fn next_unexpired(&self) -> Result<Option<Held<'_>>> {
+        loop {
+            let Some(raw) = self.core.take_raw().or_error(|| self.subject())? else { return Ok(None) };
+            let held = Held { core: &self.core, raw };
+            if !is_expired(&held.raw.info) {
+                return Ok(Some(held));
+            }
+        }
+    }
+
+    /// Whether a message that was looked at before is still to be delivered: not expired, and not pushed out of the
+    /// history by newer ones.
+    fn is_current(&self, raw: &RawSample) -> bool {
+        !is_expired(&raw.info) && self.core.unread_estimate() < most_unread(&self.qos)
+    }
+
+    fn taken(&self, info: SampleInfo) -> TakenInfo {
+        TakenInfo {
+            info,
+            received_timestamp: clock::now_nanos(),
+            reception_number: self.received.fetch_add(1, Ordering::Relaxed) + 1,
+        }
+    }
+
+    /// Takes the next message into `message`.
+    ///
+    /// # Safety
+    /// `message` points to an initialised message of this subscription's type that nobody else uses.
+    pub unsafe fn take(&self, message: *mut c_void) -> Result<Option<TakenInfo>> {
+        let held = self.next();
+        self.collect_losses();
+        let Some(held) = held? else { return Ok(None) };
+        // SAFETY: forwarded from the caller.
+        unsafe { encoding::read(&self.kind, held.raw.info.encoding, held.payload(), message) }
+            .map_err(|failure| failure.about(self.subject()))?;
+        Ok(Some(self.taken(held.raw.info)))
+    }
+
+    /// Takes the next message in serialized form.
+    pub fn take_serialized(&self, out: &mut ffi::rmw_serialized_message_t) -> Result<Option<TakenInfo>> {
+        let held = self.next();
+        self.collect_losses();
+        let Some(held) = held? else { return Ok(None) };
+        encoding::copy_serialized(&self.kind, held.raw.info.encoding, held.payload(), out)
+            .map_err(|failure| failure.about(self.subject()))?;
+        Ok(Some(self.taken(held.raw.info)))
+    }
+
+    /// Takes the next message on loan: the message in shared memory itself, or a private copy of one that came
+    /// serialized.
+    pub fn take_loaned(&self) -> Result<Option<(*mut c_void, TakenInfo)>> {
+        if !self.can_loan() {
+            return Err(self.cannot_loan());
+        }
+        let held = self.next();
+        self.collect_losses();
+        let Some(held) = held? else { return Ok(None) };
+        let info = held.raw.info;
+        let pointer = if info.encoding == encoding::PLAIN {
+            encoding::plain_payload(&self.kind, held.payload()).map_err(|failure| failure.about(self.subject()))?;
+            let raw = held.keep();
+            self.loans.lend(raw.ptr, TakenLoan::Shared(raw.index))
+        } else {
+            let message = PrivateMessage::new(&self.kind).map_err(|failure| failure.about(self.subject()))?;
+            // SAFETY: a fresh message of this type.
+            unsafe { encoding::read(&self.kind, info.encoding, held.payload(), message.as_ptr().as_ptr().cast()) }
+                .map_err(|failure| failure.about(self.subject()))?;
+            self.loans.lend(message.as_ptr(), TakenLoan::Private(message))
+        };
+        Ok(Some((pointer, self.taken(info))))
+    }
+
+    /// Takes a loan back.
+    pub fn return_loan(&self, message: *const c_void) -> Result<()> {
+        if !self.can_loan() {
+            return Err(self.cannot_loan());
+        }
+        match self.loans.end(message) {
+            Some(TakenLoan::Shared(index)) => self.core.return_raw(index).or_error(|| self.subject()),
+            Some(TakenLoan::Private(message)) => {
+                drop(message);
+                Ok(())
+            }
+            None => Err(Failure::error("this message is not on loan from this subscription, or was returned already")
+                .about(self.subject())),
+        }
+    }
+
+    fn cannot_loan(&self) -> Failure {
+        let text = format!("type '{}' has strings or sequences and cannot be loaned", self.kind.ros_name());
+        Failure::unsupported(text).about(self.subject())
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        self.watch.deactivate(self.context.dispatcher());
+        for loan in self.loans.end_all() {
+            if let TakenLoan::Shared(index) = loan {
+                let _ = self.core.return_raw(index);
+            }
+        }
+        if let Some(raw) = lock(&self.looked_at).take() {
+            let _ = self.core.return_raw(raw.index);
+        }
+    }
+}
+
+/// Ready while there is a message that has not expired.
+impl Waitable for Subscription {
+    fn is_ready(&self) -> bool {
+        let has_data = self.core.has_data();
+        if !self.may_expire.load(Ordering::Relaxed) {
+            return has_data;
+        }
+        let mut looked_at = lock(&self.looked_at);
+        if let Some(raw) = *looked_at {
+            if self.is_current(&raw) {
+                return true;
+            }
+            *looked_at = None;
+            let _ = self.core.return_raw(raw.index);
+        }
+        match self.next_unexpired() {
+            Ok(Some(held)) => {
+                *looked_at = Some(held.keep());
+                true
+            }
+            Ok(None) => false,
+            // An error is for `take` to report.
+            Err(_) => true,
+        }
+    }
+
+    fn arm(&self, bell: &Arc<LocalBell>) {
+        self.core.arm(bell);
+    }
+
+    fn disarm(&self, bell: &Arc<LocalBell>) {
+        self.core.disarm(bell);
+    }
+}
+
+fn is_expired(info: &SampleInfo) -> bool {
+    info.correlation != 0 && info.correlation <= clock::now_nanos()
+}
+
+/// Most messages that lie unread.
+fn most_unread(qos: &Qos) -> u64 {
+    match qos.queue_history() {
+        hazcat_core::History::KeepLast(depth) => depth.max(1) as u64,
+        hazcat_core::History::KeepAll => u64::MAX,
+    }
+}
