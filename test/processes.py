@@ -1,0 +1,113 @@
+"""Programs that a test starts: their output line by line, patience with an end, and no leftovers."""
+
+import os
+import queue
+import signal
+import subprocess
+import threading
+import time
+
+
+class Process:
+    """A running program whose output is collected line by line; it and all its children end with the `with` block."""
+
+    def __init__(self, command, environment=None, name=None):
+        self.name = name or os.path.basename(command[0])
+        self.lines = []
+        self._new = queue.Queue()
+        self._process = subprocess.Popen(
+            [str(part) for part in command], env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, text=True, errors='replace', start_new_session=True)
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self):
+        for line in self._process.stdout:
+            self.lines.append(line.rstrip('\n'))
+            self._new.put(self.lines[-1])
+        self._new.put(None)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+
+    @property
+    def pid(self):
+        return self._process.pid
+
+    @property
+    def output(self):
+        return '\n'.join(self.lines)
+
+    def wait_for(self, text, timeout=60):
+        """The first line, among those not yet looked at by this method, that contains `text`."""
+        deadline = time.monotonic() + timeout
+        while True:
+            try:
+                line = self._new.get(timeout=max(0.0, deadline - time.monotonic()))
+            except queue.Empty:
+                raise AssertionError(f'{self.name}: no {text!r} within {timeout} s:\n{self.output}') from None
+            if line is None:
+                raise AssertionError(f'{self.name} ended without {text!r}:\n{self.output}')
+            if text in line:
+                return line
+
+    def wait(self, timeout=60):
+        """The exit code, once the program has ended by itself."""
+        try:
+            code = self._process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f'{self.name}: still running after {timeout} s:\n{self.output}') from None
+        self._reader.join(5)
+        return code
+
+    def running(self):
+        return self._process.poll() is None
+
+    def interrupt(self):
+        """Ctrl-C, to the program and its children."""
+        self._signal(signal.SIGINT)
+
+    def kill(self):
+        self._signal(signal.SIGKILL)
+
+    def stop(self, patience=10):
+        """Interrupts the program, and kills what is left of its process group."""
+        if self.running():
+            self.interrupt()
+            try:
+                self._process.wait(patience)
+            except subprocess.TimeoutExpired:
+                pass
+        self.kill()
+        self._process.wait()
+        self._reader.join(5)
+        return self._process.returncode
+
+    def _signal(self, number):
+        try:
+            os.killpg(self._process.pid, number)
+        except ProcessLookupError:
+            pass
+
+
+def run(command, environment=None, timeout=60):
+    """Runs a program to its end; its output, provided that it succeeded."""
+    with Process(command, environment) as process:
+        code = process.wait(timeout)
+        assert code == 0, f'{" ".join(map(str, command))} ended with {code}:\n{process.output}'
+        return process.output
+
+
+def eventually(probe, timeout=30, interval=0.2):
+    """Calls `probe` until it returns something true, and returns that; its last answer is in the error."""
+    deadline = time.monotonic() + timeout
+    while True:
+        answer = probe()
+        if answer:
+            return answer
+        if time.monotonic() > deadline:
+            raise AssertionError(f'not within {timeout} s; the last answer was {answer!r}')
+        time.sleep(interval)
