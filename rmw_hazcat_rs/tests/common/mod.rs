@@ -5,7 +5,8 @@
 //! * `memory`: such a tree in a C message and back, written without the code under test.
 //! * `tables`: introspection tables made by hand, for types that rosidl never generated.
 //! * `generated`: the test messages that colcon built.
-#![allow(dead_code)] // each test uses some of it
+// Each test uses some of it. What C does in one line may be in one block here.
+#![allow(dead_code, clippy::multiple_unsafe_ops_per_block)]
 
 pub mod generated;
 pub mod memory;

@@ -1,11 +1,15 @@
 //! Introspection tables for C structs that are laid out here: random types, or chosen ones.
 
+// Newer ROS 2 levels have more fields than are named here.
+#![allow(clippy::needless_update)]
+
 use super::random::Random;
 use rmw_hazcat_rs::ffi;
 use rmw_hazcat_rs::typesupport::{MessageType, TypeSupportError};
 use std::cell::RefCell;
 use std::ffi::{c_char, c_void, CString};
-use std::sync::Arc;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex};
 
 type Members = ffi::rosidl_typesupport_introspection_c__MessageMembers;
 type Member = ffi::rosidl_typesupport_introspection_c__MessageMember;
@@ -19,7 +23,7 @@ pub enum Kind {
     Number(u32, usize),
     Text(usize),
     Wide(usize),
-    Struct(Arc<Struct>),
+    Struct(Rc<Struct>),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -91,7 +95,7 @@ impl Kind {
 
 impl Struct {
     /// Lays out a struct as a C compiler does, and makes its tables (which are never freed).
-    pub fn new(name: &str, fields: Vec<(Kind, Count)>) -> Arc<Self> {
+    pub fn new(name: &str, fields: Vec<(Kind, Count)>) -> Rc<Self> {
         let mut size = 0usize;
         let mut align = 1;
         let mut members = Vec::new();
@@ -160,8 +164,10 @@ impl Struct {
             func: Some(nothing_else),
             ..Handle::default()
         }));
-        let made = Arc::new(Self { fields: laid_out, size, align, slot, handle });
-        SLOTS.with_borrow_mut(|slots| slots.push(Arc::clone(&made)));
+        // A leak checker is to see that these are meant to stay.
+        KEPT.lock().unwrap().push(std::ptr::from_ref(handle) as usize);
+        let made = Rc::new(Self { fields: laid_out, size, align, slot, handle });
+        SLOTS.with_borrow_mut(|slots| slots.push(Rc::clone(&made)));
         made
     }
 
@@ -172,10 +178,10 @@ impl Struct {
     }
 
     /// A struct of random fields, some of them random structs.
-    pub fn random(random: &mut Random, depth: usize) -> Arc<Self> {
+    pub fn random(random: &mut Random, depth: usize) -> Rc<Self> {
         let numbers = numbers();
         let count = 1 + random.below(7);
-        let mut known: Vec<Arc<Self>> = Vec::new();
+        let mut known: Vec<Rc<Self>> = Vec::new();
         let fields = (0..count)
             .map(|_| {
                 let kind = match random.below(12) {
@@ -185,7 +191,7 @@ impl Struct {
                         if known.is_empty() || random.chance(2) {
                             known.push(Self::random(random, depth - 1));
                         }
-                        Kind::Struct(Arc::clone(&known[random.below(known.len())]))
+                        Kind::Struct(Rc::clone(&known[random.below(known.len())]))
                     }
                     _ => numbers[random.below(numbers.len())].clone(),
                 };
@@ -207,13 +213,16 @@ pub fn forget_all() {
     SLOTS.with_borrow_mut(Vec::clear);
 }
 
+/// Handles and what they point to, in all threads.
+static KEPT: Mutex<Vec<usize>> = Mutex::new(Vec::new());
+
 thread_local! {
     /// The types whose functions the tables point to.
-    static SLOTS: RefCell<Vec<Arc<Struct>>> = const { RefCell::new(Vec::new()) };
+    static SLOTS: RefCell<Vec<Rc<Struct>>> = const { RefCell::new(Vec::new()) };
 }
 
-fn slot(index: usize) -> Arc<Struct> {
-    SLOTS.with_borrow(|slots| Arc::clone(&slots[index]))
+fn slot(index: usize) -> Rc<Struct> {
+    SLOTS.with_borrow(|slots| Rc::clone(&slots[index]))
 }
 
 unsafe extern "C" fn nothing_else(_: *const Handle, _: *const c_char) -> *const Handle {
