@@ -3,6 +3,8 @@
 use super::subscription::Subscription;
 use crate::ids::{Gid, PublicationNumber, Sequence};
 use crate::payload::chunk::{ChunkHeader, HEADER_BYTES};
+use crate::payload::segment::Segment;
+use crate::ring::word::MessageRef;
 use std::ops::Deref;
 use std::ptr::NonNull;
 
@@ -43,21 +45,46 @@ pub struct RawSample {
 // SAFETY: the payload is immutable shared memory that any thread of the process may read.
 unsafe impl Send for RawSample {}
 
-/// A message that was found, protected and checked: what the fast path hands around.
+/// A message that was found and protected: what the fast path hands around.
+///
+/// Its header is read when somebody looks at it, not before: on another core's cache line it costs as much as the whole
+/// rest of a take, and who looks at the payload waits for both lines together.
 #[derive(Clone, Copy)]
 pub(super) struct Taken {
+    /// Where the payload lies; its header is right in front of it.
     pub(super) ptr: NonNull<u8>,
-    pub(super) len: usize,
+    /// Bytes from there to the end of the segment.
+    pub(super) room: usize,
+    /// Where it was found; `None` for one that came from a history, whose number was checked instead.
+    pub(super) at: Option<Sequence>,
     pub(super) index: HeldIndex,
 }
 
 impl Taken {
-    /// Reads the header in front of the payload.
-    pub(super) fn info(&self) -> SampleInfo {
+    /// The message at `offset` of a mapped segment; `None` where it does not lie inside.
+    #[inline]
+    pub(super) fn locate(segment: &Segment, message: MessageRef, at: Option<Sequence>, index: u32) -> Option<Self> {
+        let payload = message.byte_offset() + HEADER_BYTES;
+        let ptr = segment.mapping().range(payload, 0)?;
+        let room = segment.mapping().len() - payload;
+        Some(Self { ptr: NonNull::new(ptr.cast_mut())?, room, at, index: HeldIndex(index as u8) })
+    }
+
+    /// Header and length of the payload; `None` where the header does not belong to what was found, or names more bytes
+    /// than there are, or bytes that are not here.
+    #[inline]
+    pub(super) fn content(&self) -> Option<(&ChunkHeader, usize)> {
         let header = self.ptr.as_ptr().wrapping_sub(HEADER_BYTES).cast::<ChunkHeader>();
-        // SAFETY: a `Taken` is made only from a header that lies, checked, in a mapped segment with its payload right
-        // behind it, and is looked into only while the message is protected and the segment mapped; atomics only.
+        // SAFETY: `locate` checked that the header lies in a mapped segment; the message is protected and the segment
+        // stays mapped for as long as `self` is in use; the header consists of atomics, whatever they hold.
         let header = unsafe { &*header };
+        let len = usize::try_from(header.length()).ok()?;
+        let right = self.at.is_none_or(|at| header.sequence() == at);
+        (right && len <= self.room && header.domain() == 0).then_some((header, len))
+    }
+
+    /// The rest of the header.
+    pub(super) fn info(header: &ChunkHeader) -> SampleInfo {
         SampleInfo {
             sequence: header.sequence(),
             number: header.number(),
@@ -76,20 +103,34 @@ pub struct Sample<'a> {
 }
 
 impl Sample<'_> {
-    /// What is known about the message besides its bytes.
+    /// What is known about the message besides its bytes; `None` where somebody has overwritten its header.
+    pub fn try_info(&self) -> Option<SampleInfo> {
+        self.raw.content().map(|(header, _)| Taken::info(header))
+    }
+
+    /// The same, all zero where the header has been overwritten.
     pub fn info(&self) -> SampleInfo {
-        self.raw.info()
+        self.try_info().unwrap_or(SampleInfo {
+            sequence: Sequence(0),
+            number: PublicationNumber(0),
+            source_timestamp: 0,
+            correlation: 0,
+            gid: Gid::default(),
+            encoding: 0,
+        })
     }
 }
 
 impl Deref for Sample<'_> {
     type Target = [u8];
 
+    /// The payload; nothing where somebody has overwritten the message's header.
     #[inline]
     fn deref(&self) -> &[u8] {
-        // SAFETY: the range was checked against the mapping when the message was taken, the mapping outlives the held
-        // entry, and the publisher does not write to a message that is held.
-        unsafe { std::slice::from_raw_parts(self.raw.ptr.as_ptr(), self.raw.len) }
+        let Some((_, len)) = self.raw.content() else { return &[] };
+        // SAFETY: `content` checked the length against the mapping, the mapping outlives the held entry, and the publisher
+        // does not write to a message that is held.
+        unsafe { std::slice::from_raw_parts(self.raw.ptr.as_ptr(), len) }
     }
 }
 

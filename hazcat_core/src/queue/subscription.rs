@@ -8,7 +8,7 @@ use super::topic::{armed_bit, CreateError, Topic};
 use super::{History, PublisherInfo, TopicKey};
 use crate::ids::{Gid, PublisherIndex, SegmentId, Sequence, SubscriptionIndex};
 use crate::participant::Participant;
-use crate::payload::chunk::{ChunkHeader, HEADER_BYTES};
+use crate::payload::chunk::HEADER_BYTES;
 use crate::payload::segment::Segment;
 use crate::ring::word::{MessageRef, SlotWord, Tombstone};
 use crate::ring::{full_fence, held, Peek};
@@ -268,8 +268,16 @@ impl Subscription {
     /// # Errors
     /// See [`TakeError`].
     pub fn take_raw(&self) -> Result<Option<RawSample>, TakeError> {
-        let taken = self.take_protected()?;
-        Ok(taken.map(|taken| RawSample { ptr: taken.ptr, len: taken.len, info: taken.info(), index: taken.index }))
+        for _ in 0..self.topic.layout().capacity() {
+            let Some(taken) = self.take_protected()? else { return Ok(None) };
+            if let Some((header, len)) = taken.content() {
+                return Ok(Some(RawSample { ptr: taken.ptr, len, info: Taken::info(header), index: taken.index }));
+            }
+            // Its header has been overwritten: as good as lost.
+            let _ = self.return_raw(taken.index);
+            self.lock().lost += 1;
+        }
+        Err(TakeError::Corrupt)
     }
 
     #[inline]
@@ -509,7 +517,7 @@ impl Subscription {
         if purpose == Purpose::Look {
             return (id.load(Ordering::Acquire) == recent.id).then(|| Step::Deliver(placeholder(index)));
         }
-        // On their way while the announcement becomes visible.
+        // On their way while the announcement becomes visible; nobody here waits for them.
         prefetch::for_reading(header);
         prefetch::for_reading(header.wrapping_add(HEADER_BYTES));
         held::announce(entry, message);
@@ -519,8 +527,8 @@ impl Subscription {
             held::clear(entry);
             return Some(Step::Again);
         }
-        match taken_in(&recent.mapped, message, index) {
-            Some((taken, header)) if same && header.sequence() == at => Some(Step::Deliver(taken)),
+        match Taken::locate(&recent.mapped, message, Some(at), index) {
+            Some(taken) if same => Some(Step::Deliver(taken)),
             _ => {
                 held::clear(entry);
                 None
@@ -555,10 +563,8 @@ impl Subscription {
             }
         };
         let Some(mapped) = &known.mapped else { return Step::Skip { lost: true } };
-        let Some((taken, header)) = taken_in(mapped, message, index) else { return Step::Skip { lost: true } };
-        if header.sequence() != at {
-            return Step::Skip { lost: true };
-        }
+        let Some(taken) = Taken::locate(mapped, message, Some(at), index) else { return Step::Skip { lost: true } };
+        let Some((header, _)) = taken.content() else { return Step::Skip { lost: true } };
         if let Some((gid, number)) = state.peers.peer(publisher).and_then(|peer| peer.delivered) {
             if gid == header.gid() && header.number().0 <= number {
                 return Step::Skip { lost: false };
@@ -612,8 +618,9 @@ impl Subscription {
     ) -> Option<Taken> {
         while let Some(noted) = state.backlog.front() {
             let sample = noted.protect(entry).and_then(|message| {
-                let (sample, header) = taken_in(&noted.segment, message, index)?;
-                (header.number() == noted.number).then_some((sample, header.gid(), noted.number.0))
+                let taken = Taken::locate(&noted.segment, message, None, index)?;
+                let (header, _) = taken.content()?;
+                (header.number() == noted.number).then_some((taken, header.gid(), noted.number.0))
             });
             match sample {
                 Some((sample, ..)) if purpose == Purpose::Look => {
@@ -729,20 +736,7 @@ impl Subscription {
 
 /// What a look answers: nobody reads it.
 fn placeholder(index: u32) -> Taken {
-    Taken { ptr: NonNull::dangling(), len: 0, index: HeldIndex(index as u8) }
-}
-
-/// The protected message in its segment, if what its header says lies inside the segment; with its header.
-#[inline]
-fn taken_in(segment: &Segment, message: MessageRef, index: u32) -> Option<(Taken, &ChunkHeader)> {
-    let offset = message.byte_offset();
-    let header = segment.mapping().record::<ChunkHeader>(offset)?;
-    let len = usize::try_from(header.length()).ok()?;
-    let at = segment.mapping().range(offset + HEADER_BYTES, len)?;
-    if header.domain() != 0 {
-        return None;
-    }
-    Some((Taken { ptr: NonNull::new(at.cast_mut())?, len, index: HeldIndex(index as u8) }, header))
+    Taken { ptr: NonNull::dangling(), room: 0, at: None, index: HeldIndex(index as u8) }
 }
 
 impl Waitable for Subscription {
