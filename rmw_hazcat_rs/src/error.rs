@@ -103,6 +103,11 @@ impl Failure {
         self
     }
 
+    /// The same failure with another code.
+    pub fn with_code(self, code: Code) -> Self {
+        Self { code, ..self }
+    }
+
     /// Leaves the text in the calling thread's rcutils error state and answers the code.
     fn report(self) -> ffi::rmw_ret_t {
         if self.code != Code::Timeout {

@@ -172,7 +172,7 @@ pub unsafe extern "C" fn rmw_service_server_is_available(
 ) -> ffi::rmw_ret_t {
     guard(|| {
         let null_is_error = |failure: Failure| match failure.code {
-            Code::InvalidArgument => Failure { code: Code::Error, ..failure },
+            Code::InvalidArgument => failure.with_code(Code::Error),
             _ => failure,
         };
         // SAFETY: see the function's own contract.

@@ -61,7 +61,7 @@ pub unsafe extern "C" fn rmw_init(
         context.implementation_identifier = identity::identifier();
         context.options = copied;
         context.actual_domain_id = domain;
-        context.impl_ = Arc::into_raw(entity).cast_mut().cast();
+        context.impl_ = Box::into_raw(Box::new(entity)).cast();
         Ok(())
     })
 }
@@ -100,9 +100,8 @@ pub(super) unsafe fn entity<'a>(context: *const ffi::rmw_context_t) -> Result<&'
         return Err(Failure::invalid("the context is not initialised"));
     }
     check_identifier(context.implementation_identifier, "context")?;
-    let slot: *const *mut ffi::rmw_context_impl_t = &context.impl_;
-    // SAFETY: `impl` came from `Arc::into_raw`, and an `Arc` is that pointer; the context outlives the call.
-    Ok(unsafe { &*slot.cast::<Arc<Context>>() })
+    // SAFETY: `impl` is the box that `rmw_init` made, which lives until the context is finished.
+    Ok(unsafe { &*context.impl_.cast::<Arc<Context>>() })
 }
 
 /// Ends the use of a context. Entities may still be destroyed.
@@ -131,8 +130,8 @@ pub unsafe extern "C" fn rmw_context_fini(context: *mut ffi::rmw_context_t) -> f
         }
         // SAFETY: not null, or `entity` had failed.
         let context = unsafe { &mut *context };
-        // SAFETY: `impl` came from `Arc::into_raw` and is given up here, once: the context is zeroed below.
-        let entity = unsafe { Arc::from_raw(context.impl_.cast::<Context>().cast_const()) };
+        // SAFETY: the box that `rmw_init` made is given up here, once: the pointer is zeroed below.
+        let entity = unsafe { Box::from_raw(context.impl_.cast::<Arc<Context>>()) };
         context.impl_ = std::ptr::null_mut();
         drop(entity);
         // SAFETY: the context's own options.
