@@ -9,18 +9,22 @@ colcon_root=$repository/target/colcon
 say() { printf '== %s\n' "$*"; }
 die() { printf '!! %s\n' "$*" >&2; exit 1; }
 
-# For the bare machine: colcon, ament, rosidl's generators and C/C++ introspection, rcutils, libclang for bindgen.
-build_packages=(
+# To build at all; libclang is what bindgen reads headers with.
+build_packages=(cmake make gcc g++ libc6-dev libclang-dev)
+# Where there is no colcon yet (ROS 2 brings its own).
+colcon_packages=(
   colcon python3-colcon-cmake python3-colcon-ros python3-colcon-test-result python3-colcon-output
   python3-colcon-library-path python3-colcon-recursive-crawl python3-colcon-package-information
   python3-colcon-package-selection python3-colcon-metadata python3-colcon-parallel-executor
   python3-colcon-defaults python3-colcon-bash
-  ament-cmake rosidl-cmake rosidl-generator-c-cpp
+)
+# Without ROS 2: ament, rosidl's generators with C/C++ introspection, rcutils.
+bare_packages=(
+  ament-cmake ament-cmake-pytest rosidl-cmake rosidl-generator-c-cpp
   librcutils-dev librosidl-runtime-c-cpp-dev librosidl-typesupport-interface-dev
   librosidl-typesupport-introspection-c-cpp-dev
-  cmake make gcc g++ libc6-dev libclang-dev
 )
-test_packages=(ament-cmake-pytest python3-pytest binutils)
+test_packages=(python3-pytest binutils)
 
 as_root() {
   if [ "$(id -u)" = 0 ]; then "$@"
@@ -97,16 +101,28 @@ ensure_cargo() {
   say "cargo: $CARGO ($("$CARGO" --version </dev/null))"
 }
 
-# ensure_build_tools [PACKAGE...]: all that a build needs, and these packages.
-ensure_build_tools() {
-  if command -v apt-get >/dev/null && command -v dpkg-query >/dev/null; then
-    install_missing "${build_packages[@]}" "$@"
+# ensure_tools: all that every build and test needs, whatever the environment.
+ensure_tools() {
+  if has_apt; then
+    install_missing "${build_packages[@]}" "${test_packages[@]}"
+    command -v colcon >/dev/null || install_missing "${colcon_packages[@]}"
   else
-    say "no apt-get here: taking colcon, ament_cmake, rosidl and libclang as they are found"
+    say "no apt-get here: colcon, libclang and pytest are taken as they are found"
   fi
   command -v colcon >/dev/null || die "colcon is missing"
   ensure_cargo
 }
+
+# ensure_bare_packages: what a build without ROS 2 needs besides.
+ensure_bare_packages() {
+  if has_apt; then
+    install_missing "${bare_packages[@]}"
+  else
+    say "no apt-get here: ament_cmake, rosidl and rcutils are taken as they are found"
+  fi
+}
+
+has_apt() { command -v apt-get >/dev/null && command -v dpkg-query >/dev/null; }
 
 # Ends the influence of a ROS 2 that the caller has sourced.
 leave_ros() {

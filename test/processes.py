@@ -6,6 +6,7 @@ import signal
 import subprocess
 import threading
 import time
+from pathlib import Path
 
 
 class Process:
@@ -111,3 +112,12 @@ def eventually(probe, timeout=30, interval=0.2):
         if time.monotonic() > deadline:
             raise AssertionError(f'not within {timeout} s; the last answer was {answer!r}')
         time.sleep(interval)
+
+
+def descendants(pid):
+    """Process ids of all that a process has started, directly or not."""
+    found = []
+    for children in Path(f'/proc/{pid}/task').glob('*/children'):
+        for child in children.read_text().split():
+            found += [int(child), *descendants(int(child))]
+    return found

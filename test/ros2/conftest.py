@@ -1,0 +1,71 @@
+"""Surroundings of the tests that use ROS 2's own programs over rmw_hazcat_rs."""
+
+import os
+import random
+import shutil
+import socket
+import subprocess
+import tempfile
+from pathlib import Path
+
+import pytest
+from processes import Process
+
+
+def free_domain():
+    """A domain id whose ros2 daemon would be ours: its port is not taken."""
+    ids = list(range(20, 100))
+    random.shuffle(ids)
+    for domain in ids:
+        with socket.socket() as probe:
+            try:
+                probe.bind(('127.0.0.1', 11511 + domain))
+                return domain
+            except OSError:
+                continue
+    raise AssertionError('every ros2 daemon port from 11531 to 11610 is taken')
+
+
+@pytest.fixture(scope='session')
+def ros():
+    """
+    Environment for ROS 2 programs: this middleware, shared memory and a domain of their own.
+
+    HAZCAT_TEST_RMW runs the same tests over another middleware, to tell its faults from the tests'.
+    """
+    folder = Path(tempfile.mkdtemp(prefix='hazcat-test-', dir='/dev/shm'))
+    environment = {
+        **os.environ,
+        'RMW_IMPLEMENTATION': os.environ.get('HAZCAT_TEST_RMW', 'rmw_hazcat_rs'),
+        'HAZCAT_ROOT': str(folder),
+        'ROS_DOMAIN_ID': str(free_domain()),
+        'ROS_LOG_DIR': str(folder / 'ros-log'),
+        'PYTHONUNBUFFERED': '1',
+        'RCUTILS_LOGGING_BUFFERED_STREAM': '0',
+        'RCUTILS_LOGGING_USE_STDOUT': '1',
+        'RCUTILS_COLORIZED_OUTPUT': '0',
+    }
+    yield environment
+    subprocess.run(['ros2', 'daemon', 'stop'], env=environment, stdin=subprocess.DEVNULL, capture_output=True, timeout=60)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope='session')
+def own_middleware(ros):
+    """Whether the tests run over rmw_hazcat_rs."""
+    return ros['RMW_IMPLEMENTATION'] == 'rmw_hazcat_rs'
+
+
+@pytest.fixture
+def node(ros):
+    """Starts nodes with `node(package, executable, *arguments)`; they end with the test."""
+    running = []
+
+    def start(package, executable, *arguments):
+        process = Process(['ros2', 'run', package, executable, *arguments], ros, name=f'{package} {executable}')
+        running.append(process)
+        return process
+
+    yield start
+    for process in reversed(running):
+        process.stop()
