@@ -17,6 +17,7 @@ pub mod dispatch;
 pub mod encoding;
 pub mod entity;
 pub mod error;
+pub mod exit;
 pub mod ffi;
 pub mod graph_queries;
 pub mod identity;

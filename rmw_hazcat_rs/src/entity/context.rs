@@ -11,6 +11,7 @@ use super::isolation::Isolation;
 use crate::allocator::Allocator;
 use crate::dispatch::Dispatcher;
 use crate::error::{Context as _, Result};
+use crate::exit;
 
 /// One rmw context: one participant.
 pub struct Context {
@@ -40,6 +41,7 @@ impl Context {
                 dispatcher.graph_changed();
             }
         }));
+        exit::leave_at_exit(&participant);
         Ok(Arc::new(Self {
             dispatcher,
             listener,
