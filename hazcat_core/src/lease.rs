@@ -248,6 +248,21 @@ impl Lease {
         }
     }
 
+    /// Removes the directory if nobody else is there, while this participant keeps its byte: for a process that ends with
+    /// endpoints still in use.
+    pub(crate) fn remove_if_alone(&self, directory: &Directory) {
+        let alone = |file: &File| matches!(ofd_lock::is_locked_by_another(file, 0, GATE), Ok(false));
+        let _ = self.with_file(|file| {
+            if alone(file) && ofd_lock::try_lock(file, GATE, LockKind::Exclusive)? {
+                if alone(file) && still_means(&self.path, self.id) {
+                    directory.remove_all();
+                }
+                ofd_lock::unlock(file, GATE)?;
+            }
+            Ok(())
+        });
+    }
+
     fn remove_if_last(&self, directory: &Directory) {
         let deadline = Instant::now() + LEAVE_PATIENCE;
         loop {

@@ -208,23 +208,35 @@ impl Participant {
 
     /// Leaves the domain: the news thread ends, our files go, the lease is given back; the last one out removes the
     /// directory. Does nothing the second time, and nothing in a forked child.
+    ///
+    /// While endpoints exist (a process that exits without destroying them) the lease stays ours until they are gone or
+    /// the process is: without it, others would take our records and our held messages for a dead participant's.
     pub fn leave(&self) {
         let thread = self.news.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(thread) = thread else { return };
+        if let Some(thread) = thread {
+            if self.check_fork().is_err() {
+                // The thread is the parent's.
+                std::mem::forget(thread);
+                return;
+            }
+            thread.stop();
+            self.core.graph.leave();
+            Core::remove_files_of(&self.core.directory, self.core.identity);
+        }
         if self.check_fork().is_err() {
-            // The thread is the parent's.
-            std::mem::forget(thread);
             return;
         }
-        thread.stop();
-        self.core.graph.leave();
-        Core::remove_files_of(&self.core.directory, self.core.identity);
-        self.core.lease.release(&self.core.directory);
+        if crate::queue::topic::has_open(self.core.identity) {
+            self.core.lease.remove_if_alone(&self.core.directory);
+        } else {
+            self.core.lease.release(&self.core.directory);
+        }
     }
 }
 
 impl Drop for Participant {
     fn drop(&mut self) {
+        // Topics keep their participant, so there is none any more.
         self.leave();
     }
 }

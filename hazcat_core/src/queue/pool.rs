@@ -51,6 +51,8 @@ pub(super) struct Pool {
     held: Vec<MessageRef>,
     /// Whether the history is there for late subscriptions; else only until everybody has passed a message.
     keeps_history: bool,
+    /// Whether it must not drop what a keep-all subscription has not read.
+    keep_all: bool,
     /// Chunks published or removed at which the next look is due.
     look_at: usize,
     /// Unread messages dropped for want of memory.
@@ -58,7 +60,12 @@ pub(super) struct Pool {
 }
 
 impl Pool {
-    pub(super) fn new(allocator: HostAllocator, publisher: PublisherIndex, keeps_history: bool) -> Self {
+    pub(super) fn new(
+        allocator: HostAllocator,
+        publisher: PublisherIndex,
+        keeps_history: bool,
+        keep_all: bool,
+    ) -> Self {
         Self {
             allocator,
             publisher,
@@ -66,6 +73,7 @@ impl Pool {
             removed: Vec::with_capacity(64),
             held: Vec::with_capacity(64),
             keeps_history,
+            keep_all,
             look_at: 2,
             dropped: 0,
         }
@@ -119,8 +127,9 @@ impl Pool {
                 return Err(error);
             }
             let cursors = Cursors::look(topic);
-            // Keep-all promises; its publisher fails instead of dropping.
-            if cursors.slowest_keep_all.is_some_and(|slowest| self.published.iter().any(|c| c.sequence >= slowest)) {
+            // A keep-all publisher has promised; it fails instead of dropping. A keep-last one never does.
+            let kept_from = cursors.slowest_keep_all.filter(|_| self.keep_all);
+            if kept_from.is_some_and(|slowest| self.published.iter().any(|chunk| chunk.sequence >= slowest)) {
                 return Err(error);
             }
             for _ in 0..batch {

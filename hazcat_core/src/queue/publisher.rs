@@ -176,7 +176,7 @@ impl Publisher {
         let keep_all = options.history == History::KeepAll;
         let allocator = HostAllocator::new(topic.folder().clone(), participant.identity(), options.byte_budget);
         let mut state =
-            State { pool: Pool::new(allocator, index, options.transient_local), next: 1, history: None };
+            State { pool: Pool::new(allocator, index, options.transient_local, keep_all), next: 1, history: None };
         let publisher = Self {
             index,
             gid: options.gid,

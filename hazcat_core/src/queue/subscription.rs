@@ -249,6 +249,12 @@ impl Subscription {
         self.gid
     }
 
+    /// Unread messages it keeps: what was asked for, or less where the topic's ring, made by its first endpoint, is too
+    /// small (a quarter of its capacity; half of it for keep-all).
+    pub fn depth(&self) -> usize {
+        self.depth as usize
+    }
+
     /// The topic it is on.
     pub fn topic(&self) -> &Arc<Topic> {
         &self.topic

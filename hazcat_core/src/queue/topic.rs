@@ -112,6 +112,12 @@ pub(super) fn open_topics(participant: Identity) -> Vec<Arc<Topic>> {
     registry.iter().filter(|((owner, _), _)| *owner == participant).filter_map(|(_, weak)| weak.upgrade()).collect()
 }
 
+/// Whether the participant has a topic open.
+pub(crate) fn has_open(participant: Identity) -> bool {
+    let registry = registry().lock().unwrap_or_else(PoisonError::into_inner);
+    registry.iter().any(|((owner, _), topic)| *owner == participant && topic.strong_count() > 0)
+}
+
 enum Attempt {
     Opened(TopicLayout, ForkGuarded<File>),
     Again,
