@@ -190,6 +190,14 @@ impl Lease {
         .unwrap_or(true)
     }
 
+    /// The latest generation of every index, whether somebody holds it or not; zero where nobody ever did.
+    ///
+    /// # Errors
+    /// What the system answers.
+    pub(crate) fn generations(&self) -> io::Result<Vec<u64>> {
+        self.with_file(|file| read_table(file, LEASE_DATA))
+    }
+
     /// The change counter of every index.
     ///
     /// # Errors

@@ -277,9 +277,28 @@ impl News {
         }
     }
 
+    /// Gets to know of deaths that nobody announces: of those who had died, and whose files were removed, before we
+    /// joined. What they left in topic files would count as theirs for ever.
+    fn note_former_participants(&self) {
+        let core = &self.core;
+        // Read before the probes: a generation that begins meanwhile is not taken for the one that ended.
+        for (index, generation) in core.lease.generations().unwrap_or_default().into_iter().enumerate() {
+            let Some(who) = Identity::new(index as u32, generation).filter(|_| generation != 0) else { continue };
+            if core.liveness.is_known_dead(who) || self.peers.contains_key(&who) {
+                continue;
+            }
+            if core.lease.is_alive(who) {
+                core.liveness.note_alive(who);
+            } else {
+                core.liveness.note_dead(who);
+            }
+        }
+    }
+
     /// Looks at everything.
     fn sweep(&mut self, findings: &mut Findings) {
         let core = Arc::clone(&self.core);
+        self.note_former_participants();
         if let Ok(present) = core.directory.participants() {
             if !present.contains(&core.identity) {
                 self.restore_own();
