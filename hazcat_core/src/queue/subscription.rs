@@ -731,7 +731,7 @@ impl Subscription {
         self.topic.reset_subscription(record, self.index);
         // SYNC record-owner
         record.owner.store(0, Ordering::Release);
-        super::sweep::sweep_topic(&self.topic, false);
+        super::sweep::sweep_topic(&self.topic);
         if self.keep_all {
             let hot = self.topic.layout().hot();
             hot.space_bell.fetch_add(1, Ordering::AcqRel);

@@ -7,20 +7,51 @@
 //! twice, and doing it again changes nothing.
 
 use super::cursors::{gather_held, Cursors};
-use super::layout::{Owner, PublisherRecord, INACTIVE};
+use super::layout::{self, Owner, PublisherRecord, INACTIVE};
 use super::topic::{self, Topic};
 use crate::directory::{Directory, TopicStem};
-use crate::ids::{Identity, SegmentId, Sequence};
+use crate::ids::{Identity, PublisherIndex, SegmentId, Sequence};
 use crate::participant::{NewsListener, Participant};
 use crate::ring::word::{MessageRef, Tombstone};
 use crate::sync::atomic::Ordering;
 use crate::sys::mapping::Access;
 use crate::sys::shm_file;
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+/// Shortest time between two sweeps of the directory: when many leave at once, one sweep serves for many.
+const SWEEP_PAUSE: Duration = Duration::from_millis(500);
 
 /// Cleans up in the open topics of one participant when somebody died, and every second.
-struct Keeper(Weak<Participant>);
+struct Keeper {
+    participant: Weak<Participant>,
+    directory: Mutex<DirectorySweep>,
+}
+
+/// When the directory was swept, and whether somebody has died since.
+struct DirectorySweep {
+    last: Option<Instant>,
+    due: bool,
+}
+
+impl Keeper {
+    fn sweep_directory(&self, participant: &Arc<Participant>) {
+        let mut state = self.directory.lock().unwrap_or_else(PoisonError::into_inner);
+        let recently = state.last.is_some_and(|last| last.elapsed() < SWEEP_PAUSE);
+        state.due = recently || !sweep_directory(participant);
+        if !state.due {
+            state.last = Some(Instant::now());
+        }
+    }
+
+    fn sweep_topics(participant: &Participant) {
+        for topic in topic::open_topics(participant.identity()) {
+            sweep_topic(&topic);
+        }
+    }
+}
 
 type Keepers = Mutex<HashMap<Identity, Arc<Keeper>>>;
 
@@ -35,37 +66,37 @@ pub(super) fn watch(participant: &Arc<Participant>) {
     if keepers.contains_key(&participant.identity()) {
         return;
     }
-    keepers.retain(|_, keeper| keeper.0.strong_count() > 0);
-    let keeper = Arc::new(Keeper(Arc::downgrade(participant)));
+    keepers.retain(|_, keeper| keeper.participant.strong_count() > 0);
+    let keeper = Arc::new(Keeper {
+        participant: Arc::downgrade(participant),
+        directory: Mutex::new(DirectorySweep { last: None, due: false }),
+    });
     let listener: Weak<dyn NewsListener> = Arc::downgrade(&(Arc::clone(&keeper) as Arc<dyn NewsListener>));
     participant.add_news_listener(listener);
-    keepers.insert(participant.identity(), keeper);
+    keepers.insert(participant.identity(), Arc::clone(&keeper));
     drop(keepers);
-    sweep_directory(participant);
+    keeper.sweep_directory(participant);
 }
 
 impl NewsListener for Keeper {
     fn on_death(&self, _dead: Identity) {
-        let Some(participant) = self.0.upgrade() else { return };
-        for topic in topic::open_topics(participant.identity()) {
-            sweep_topic(&topic, false);
-        }
-        sweep_directory(&participant);
+        let Some(participant) = self.participant.upgrade() else { return };
+        Self::sweep_topics(&participant);
+        self.sweep_directory(&participant);
     }
 
     fn on_tick(&self) {
-        let Some(participant) = self.0.upgrade() else { return };
-        for topic in topic::open_topics(participant.identity()) {
-            sweep_topic(&topic, false);
+        let Some(participant) = self.participant.upgrade() else { return };
+        Self::sweep_topics(&participant);
+        let due = self.directory.lock().unwrap_or_else(PoisonError::into_inner).due;
+        if due {
+            self.sweep_directory(&participant);
         }
     }
 }
 
 /// Frees the records of a topic's dead subscriptions and of its gone publishers whose messages nobody needs.
-///
-/// With `force`, unread messages of gone publishers are dropped (and counted as lost by those who miss them): the table
-/// of publishers is full.
-pub(super) fn sweep_topic(topic: &Topic, force: bool) {
+pub(super) fn sweep_topic(topic: &Topic) {
     for (index, record) in topic.layout().subscriptions().iter().enumerate() {
         // SYNC record-owner
         let word = record.owner.load(Ordering::Acquire);
@@ -77,47 +108,125 @@ pub(super) fn sweep_topic(topic: &Topic, force: bool) {
         // SYNC record-owner
         record.owner.store(0, Ordering::Release);
     }
-    for (index, record) in topic.layout().publishers().iter().enumerate() {
-        // SYNC record-owner
-        let word = record.owner.load(Ordering::Acquire);
-        if topic.is_gone(Owner::from_word(word)) {
-            sweep_publisher(topic, index, record, word, force);
-        }
+    let mut departed = Departed::look(topic);
+    if departed.is_empty() {
+        return;
     }
-}
-
-fn sweep_publisher(topic: &Topic, index: usize, record: &PublisherRecord, owner: u64, force: bool) {
-    let mine = |message: MessageRef| usize::from(message.publisher().0) == index;
     let cursors = Cursors::look(topic);
     // Without subscriptions everybody has passed everything published until now.
     let passed = if cursors.active == 0 { cursors.head } else { cursors.slowest };
-    let ring = topic.ring();
-    let mut needed = false;
-    let messages: Vec<(Sequence, MessageRef)> = ring.messages().filter(|(_, message)| mine(*message)).collect();
-    for (at, message) in messages {
+    for (at, message) in departed.messages(topic) {
         if at < passed {
-            ring.remove(at, message, Tombstone::Expired);
-        } else if force {
-            ring.remove(at, message, Tombstone::Dropped);
+            topic.ring().remove(at, message, Tombstone::Expired);
         } else {
-            needed = true;
+            departed.keep(message.publisher());
         }
     }
-    if needed {
-        return;
-    }
+    departed.free(topic);
+}
+
+/// Makes room in a full table: drops the unread messages of one gone publisher, the one whose newest message is the oldest
+/// (whoever misses them counts them as lost), and frees its record. Answers whether one was freed.
+pub(super) fn drop_oldest_publisher(topic: &Topic) -> bool {
+    let mut departed = Departed::look(topic);
+    let messages = departed.messages(topic);
     let mut held = Vec::new();
-    gather_held(topic, mine, &mut held);
-    if !held.is_empty() {
-        return;
+    gather_held(topic, |message| departed.has(message.publisher()), &mut held);
+    held.iter().for_each(|message| departed.keep(message.publisher()));
+    let mut newest: HashMap<PublisherIndex, Sequence> = departed.indices().map(|index| (index, Sequence(0))).collect();
+    for (at, message) in &messages {
+        newest.entry(message.publisher()).and_modify(|newest| *newest = *at);
     }
-    // Read before the record is freed: afterwards it may be somebody else's.
+    let Some((oldest, _)) = newest.into_iter().min_by_key(|(index, at)| (*at, *index)) else { return false };
+    departed.keep_all_but(oldest);
+    for (at, message) in messages {
+        if message.publisher() == oldest {
+            topic.ring().remove(at, message, Tombstone::Dropped);
+        }
+    }
+    departed.free(topic)
+}
+
+/// The publishers of a topic that have left or died, and whose records may be freed.
+struct Departed(Vec<Option<u64>>);
+
+impl Departed {
+    fn look(topic: &Topic) -> Self {
+        let owner = |record: &PublisherRecord| {
+            // SYNC record-owner
+            let word = record.owner.load(Ordering::Acquire);
+            topic.is_gone(Owner::from_word(word)).then_some(word)
+        };
+        Self(topic.layout().publishers().iter().map(owner).collect())
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.iter().all(Option::is_none)
+    }
+
+    fn has(&self, index: PublisherIndex) -> bool {
+        self.0.get(usize::from(index.0)).is_some_and(Option::is_some)
+    }
+
+    fn indices(&self) -> impl Iterator<Item = PublisherIndex> + '_ {
+        (0..self.0.len()).map(|index| PublisherIndex(index as u16)).filter(|index| self.has(*index))
+    }
+
+    /// That record is not to be freed.
+    fn keep(&mut self, index: PublisherIndex) {
+        if let Some(place) = self.0.get_mut(usize::from(index.0)) {
+            *place = None;
+        }
+    }
+
+    fn keep_all_but(&mut self, index: PublisherIndex) {
+        for (at, place) in self.0.iter_mut().enumerate() {
+            if at != usize::from(index.0) {
+                *place = None;
+            }
+        }
+    }
+
+    /// What stands in the ring of theirs. No message of anybody else is among it.
+    fn messages(&mut self, topic: &Topic) -> Vec<(Sequence, MessageRef)> {
+        let mut messages: Vec<_> =
+            topic.ring().messages().filter(|(_, message)| self.has(message.publisher())).collect();
+        // Another sweeper may have freed a record, and a new publisher filled the ring, before the ring was looked at. An
+        // owner word is never used twice: while it stands, what was seen is of the one that is gone.
+        for (index, record) in topic.layout().publishers().iter().enumerate() {
+            let index = PublisherIndex(index as u16);
+            // SYNC record-owner
+            if self.has(index) && self.0.get(usize::from(index.0)) != Some(&Some(record.owner.load(Ordering::Acquire)))
+            {
+                self.keep(index);
+            }
+        }
+        messages.retain(|(_, message)| self.has(message.publisher()));
+        messages
+    }
+
+    /// Frees the records, after all their messages have been taken out of the ring, unless one is held. Answers whether
+    /// one was freed.
+    fn free(mut self, topic: &Topic) -> bool {
+        let mut held = Vec::new();
+        gather_held(topic, |message| self.has(message.publisher()), &mut held);
+        held.iter().for_each(|message| self.keep(message.publisher()));
+        let mut any = false;
+        for (record, owner) in topic.layout().publishers().iter().zip(&self.0) {
+            any |= owner.is_some_and(|owner| free_publisher(topic, record, owner));
+        }
+        any
+    }
+}
+
+fn free_publisher(topic: &Topic, record: &PublisherRecord, owner: u64) -> bool {
+    // Read before the record is ours: afterwards `owner` is known to have been there all the time.
     let creator = record.creator.load(Ordering::Relaxed);
     let segments: Vec<u64> = record.segments.iter().map(|id| id.load(Ordering::Acquire)).collect();
     let me = topic.participant().identity().word();
     // SYNC record-owner: from here on the record is ours alone, until it is free.
     if record.owner.compare_exchange(owner, me, Ordering::AcqRel, Ordering::Relaxed).is_err() {
-        return;
+        return false;
     }
     for id in segments.into_iter().filter(|id| *id != 0) {
         let _ = std::fs::remove_file(topic.folder().path(SegmentId(id), creator));
@@ -128,11 +237,13 @@ fn sweep_publisher(topic: &Topic, index: usize, record: &PublisherRecord, owner:
     record.state.store(INACTIVE, Ordering::Relaxed);
     // SYNC record-owner
     record.owner.store(0, Ordering::Release);
+    true
 }
 
-/// Removes the topic files that nobody has open, with their segments, and segments whose topic is gone.
-fn sweep_directory(participant: &Arc<Participant>) {
-    let Some(_guard) = participant.lease().try_sweep_lock() else { return };
+/// Removes the topic files that nobody has open, with their segments, segments whose topic is gone, and segments that
+/// their publisher was killed before it named. Answers whether it was done; else somebody else is doing it.
+fn sweep_directory(participant: &Arc<Participant>) -> bool {
+    let Some(_guard) = participant.lease().try_sweep_lock() else { return false };
     let directory = participant.directory();
     // Segments first: one that is made later belongs to a topic that is there when it is looked for below.
     let segments = directory.payload_segments().unwrap_or_default();
@@ -141,11 +252,26 @@ fn sweep_directory(participant: &Arc<Participant>) {
             topic::remove_if_unused(&lock, directory, &topic);
         }
     }
+    let is_dead = |owner: u64| match Owner::from_word(owner) {
+        Owner::Participant(identity) => !participant.is_alive(identity),
+        _ => false,
+    };
     for (id, owner, topic) in segments {
-        if !directory.topic_path(&topic).exists() {
+        let path = directory.topic_path(&topic);
+        if !path.exists() || (is_dead(owner) && is_nameless(&path, id)) {
             let _ = std::fs::remove_file(directory.payload_path(id, owner, &topic));
         }
     }
+    true
+}
+
+/// Whether no publisher's record of a topic names a segment. Asked about segments of the dead, who name nothing any more.
+fn is_nameless(topic: &Path, id: SegmentId) -> bool {
+    let mapping = shm_file::open(topic, Access::ReadOnly)
+        .and_then(|file| shm_file::map_checked(&file, topic, Access::ReadOnly, layout::MAGIC, layout::VERSION, false));
+    let Some(layout) = mapping.ok().and_then(layout::TopicLayout::new) else { return false };
+    let named = layout.publishers().iter().flat_map(|record| &record.segments);
+    !named.into_iter().any(|named| named.load(Ordering::Acquire) == id.0)
 }
 
 /// Removes every segment of a topic that is being removed.

@@ -154,7 +154,7 @@ impl Topic {
         let folder = SegmentFolder { directory: directory.clone(), topic: stem };
         let mode = directory.file_mode();
         for attempt in 0..OPEN_ATTEMPTS {
-            match Self::attempt(&path, key, wished_capacity, mode)? {
+            match Self::attempt(&path, key, wished_capacity, mode, &folder)? {
                 Attempt::Opened(layout, lock) => {
                     let open = Arc::new(Self {
                         participant: Arc::clone(participant),
@@ -176,7 +176,13 @@ impl Topic {
         Err(CreateError::Unstable { topic: topic() })
     }
 
-    fn attempt(path: &Path, key: &TopicKey, wished_capacity: usize, mode: u32) -> Result<Attempt, CreateError> {
+    fn attempt(
+        path: &Path,
+        key: &TopicKey,
+        wished_capacity: usize,
+        mode: u32,
+        folder: &SegmentFolder,
+    ) -> Result<Attempt, CreateError> {
         let fail = |source| CreateError::File { topic: key.name.clone(), source };
         let guarded = match ForkGuarded::open(|| shm_file::open(path, Access::ReadWrite)) {
             Ok(file) => file,
@@ -208,9 +214,13 @@ impl Topic {
         }
         let mapping = shm_file::map_checked(&file, path, Access::ReadWrite, layout::MAGIC, layout::VERSION, false)
             .map_err(fail)?;
-        let layout = TopicLayout::new(mapping)
-            .ok_or_else(|| fail(FileError::Corrupt { path: path.to_path_buf(), what: "capacity and length disagree" }))?;
+        let layout = TopicLayout::new(mapping).ok_or_else(|| {
+            fail(FileError::Corrupt { path: path.to_path_buf(), what: "capacity and length disagree" })
+        })?;
         if layout.header().closed.load(Ordering::Acquire) != 0 {
+            // Whoever closed it held the lock exclusively until it was removed, or until they died: finish it for them.
+            let _ = ofd_lock::unlock(lock, 0);
+            remove_if_unused(lock, &folder.directory, &folder.topic);
             return Ok(Attempt::Again);
         }
         let names = layout.names();
@@ -295,28 +305,36 @@ impl Topic {
     }
 
     /// Takes a free publisher record. It is inactive and names no segment; nobody else touches it.
-    pub(super) fn claim_publisher(self: &Arc<Self>) -> Result<PublisherIndex, CreateError> {
-        for force in [false, true] {
-            for index in 0..crate::ring::word::MAX_PUBLISHERS {
-                if index >= self.layout.publishers().len() {
-                    self.reserve(layout::publisher_pages(index))?;
-                    self.layout.raise_publishers(index);
-                }
-                let Some(record) = self.layout.publishers().get(index) else { break };
-                // A record with messages in the ring is never taken over directly: sweeping empties it first.
-                let me = self.participant.identity().word();
-                // SYNC record-owner
-                if record.owner.compare_exchange(0, me, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
-                    return Ok(PublisherIndex(index as u16));
-                }
+    pub(super) fn claim_publisher(&self) -> Result<PublisherIndex, CreateError> {
+        const MOST: usize = crate::ring::word::MAX_PUBLISHERS;
+        // Others may take what is made free here: try again a few times.
+        for _ in 0..64 {
+            if let Some(index) = self.claim_free_publisher() {
+                return Ok(index);
             }
-            sweep::sweep_topic(self, force);
+            sweep::sweep_topic(self);
+            if let Some(index) = self.claim_free_publisher() {
+                return Ok(index);
+            }
+            let used = self.layout.publishers().len();
+            if used < MOST {
+                self.reserve(layout::publisher_pages(used))?;
+                self.layout.raise_publishers(used);
+            } else if !sweep::drop_oldest_publisher(self) {
+                break;
+            }
         }
-        Err(CreateError::TableFull {
-            topic: self.key.name.clone(),
-            kind: "publisher",
-            limit: crate::ring::word::MAX_PUBLISHERS,
-        })
+        Err(CreateError::TableFull { topic: self.key.name.clone(), kind: "publisher", limit: MOST })
+    }
+
+    fn claim_free_publisher(&self) -> Option<PublisherIndex> {
+        let me = self.participant.identity().word();
+        // A record with messages in the ring is never taken over directly: sweeping empties it first.
+        let claimed = self.layout.publishers().iter().position(|record| {
+            // SYNC record-owner
+            record.owner.compare_exchange(0, me, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+        });
+        claimed.map(|index| PublisherIndex(index as u16))
     }
 
     fn reserve(&self, (offset, len): (u64, u64)) -> Result<(), CreateError> {
@@ -355,8 +373,7 @@ pub(super) fn armed_bit(index: SubscriptionIndex) -> (usize, u64) {
 }
 
 fn create(path: &Path, key: &TopicKey, wished_capacity: usize, mode: u32) -> Result<(), FileError> {
-    let capacity =
-        wished_capacity.next_power_of_two().clamp(History::MIN_CAPACITY, History::MAX_CAPACITY);
+    let capacity = wished_capacity.next_power_of_two().clamp(History::MIN_CAPACITY, History::MAX_CAPACITY);
     let new = NewFile::create(path, mode, layout::file_size(capacity), 4096)?;
     let (slots, slots_len) = layout::slots_range(capacity);
     for (offset, len) in [layout::subscription_pages(0), layout::publisher_pages(0), (slots, slots_len)] {
@@ -408,6 +425,9 @@ impl Drop for Topic {
     fn drop(&mut self) {
         // In a forked child there is no lock to get, and nothing to remove.
         if let Ok(lock) = self.lock.get() {
+            // First back to no lock: two who leave at once would keep each other from the exclusive one, and the file
+            // would stay. Whoever of them unlocks last finds nobody.
+            let _ = ofd_lock::unlock(lock, 0);
             remove_if_unused(lock, &self.folder.directory, &self.folder.topic);
         }
     }
