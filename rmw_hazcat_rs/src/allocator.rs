@@ -89,7 +89,7 @@ impl Allocator {
         // SAFETY: the new block holds `size` bytes, one more than the text has, and overlaps nothing.
         unsafe { std::ptr::copy_nonoverlapping(text.as_ptr(), pointer.as_ptr(), text.len()) };
         // SAFETY: the last of those `size` bytes.
-        unsafe { pointer.as_ptr().add(text.len()).write(0) };
+        unsafe { pointer.as_ptr().wrapping_add(text.len()).write(0) };
         Ok(Owned { pointer: pointer.cast(), allocator: *self })
     }
 

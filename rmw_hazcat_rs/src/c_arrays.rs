@@ -58,7 +58,7 @@ impl Strings {
         for item in items {
             let text = allocator.string(item)?.into_raw();
             // SAFETY: `filled` is less than the number of elements the array was made for.
-            unsafe { strings.data.add(strings.filled).write(text) };
+            unsafe { strings.data.wrapping_add(strings.filled).write(text) };
             strings.filled += 1;
         }
         Ok(strings)
@@ -74,7 +74,7 @@ impl Drop for Strings {
     fn drop(&mut self) {
         for index in 0..self.filled {
             // SAFETY: the first `filled` elements were written.
-            let text = unsafe { self.data.add(index).read() };
+            let text = unsafe { self.data.wrapping_add(index).read() };
             // SAFETY: the text came from this allocator and nobody else has it.
             unsafe { self.allocator.free(text) };
         }
@@ -117,7 +117,7 @@ pub fn fill_names_and_types(
     }
     for (index, strings) in made.into_iter().enumerate() {
         // SAFETY: one array per name, and `index` is less than the number of names.
-        unsafe { types.data.add(index).write(strings.release()) };
+        unsafe { types.data.wrapping_add(index).write(strings.release()) };
     }
     out.names = names.release();
     out.types = types.release();
@@ -223,14 +223,16 @@ mod tests {
                 }
                 Ok(()) => {
                     assert_eq!(out.names.size, 2);
-                    // SAFETY: two names were written, each zero-terminated.
-                    let second = unsafe { CStr::from_ptr(*out.names.data.add(1)) };
+                    // SAFETY: two names were written.
+                    let second = unsafe { out.names.data.wrapping_add(1).read() };
+                    // SAFETY: each is zero-terminated.
+                    let second = unsafe { CStr::from_ptr(second) };
                     assert_eq!(second.to_str().unwrap(), "/b");
                     // SAFETY: one type array per name.
                     assert_eq!(unsafe { (*out.types).size }, 2);
                     for index in 0..2 {
                         // SAFETY: made by `fill_names_and_types`, finished once.
-                        let _ = unsafe { ffi::rcutils_string_array_fini(out.types.add(index)) };
+                        let _ = unsafe { ffi::rcutils_string_array_fini(out.types.wrapping_add(index)) };
                     }
                     // SAFETY: came from this allocator.
                     unsafe { allocator.free(out.types) };

@@ -134,9 +134,9 @@ pub fn plain_payload<'a>(kind: &MessageType, payload: &'a [u8]) -> Result<&'a [u
 }
 
 fn cdr_payload<'a>(kind: &MessageType, payload: &'a [u8]) -> Result<&'a [u8]> {
-    payload.get(CDR_PADDING..).ok_or_else(|| {
-        Failure::error(format!("a message of {} bytes holds no '{}'", payload.len(), kind.ros_name()))
-    })
+    payload
+        .get(CDR_PADDING..)
+        .ok_or_else(|| Failure::error(format!("a message of {} bytes holds no '{}'", payload.len(), kind.ros_name())))
 }
 
 fn unknown(kind: &MessageType, encoding: u32) -> Failure {

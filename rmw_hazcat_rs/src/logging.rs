@@ -56,7 +56,9 @@ pub fn init() {
         match std::env::var("HAZCAT_LOG") {
             Ok(text) => match Severity::parse(&text) {
                 Some(severity) => set_level(severity),
-                None => log(Severity::Warn, format_args!("HAZCAT_LOG={text:?} is not a level; keeping {}", DEFAULT.name())),
+                None => {
+                    log(Severity::Warn, format_args!("HAZCAT_LOG={text:?} is not a level; keeping {}", DEFAULT.name()))
+                }
             },
             Err(std::env::VarError::NotPresent) => {}
             Err(error) => log(Severity::Warn, format_args!("HAZCAT_LOG: {error}")),

@@ -250,7 +250,9 @@ impl Qos {
             profile.depth
         };
         let history = match profile.history {
-            ffi::RMW_QOS_POLICY_HISTORY_SYSTEM_DEFAULT | ffi::RMW_QOS_POLICY_HISTORY_KEEP_LAST => History::KeepLast(depth),
+            ffi::RMW_QOS_POLICY_HISTORY_SYSTEM_DEFAULT | ffi::RMW_QOS_POLICY_HISTORY_KEEP_LAST => {
+                History::KeepLast(depth)
+            }
             ffi::RMW_QOS_POLICY_HISTORY_KEEP_ALL => History::KeepAll,
             _ => return Err(QosError::Unknown("history")),
         };
@@ -260,9 +262,7 @@ impl Qos {
             }
             ffi::RMW_QOS_POLICY_RELIABILITY_BEST_EFFORT => Reliability::BestEffort,
             #[cfg(rmw_best_available)]
-            ffi::RMW_QOS_POLICY_RELIABILITY_BEST_AVAILABLE => {
-                best.ok_or(QosError::Unknown("reliability"))?.reliability
-            }
+            ffi::RMW_QOS_POLICY_RELIABILITY_BEST_AVAILABLE => best.ok_or(QosError::Unknown("reliability"))?.reliability,
             _ => return Err(QosError::Unknown("reliability")),
         };
         let durability = match profile.durability {
@@ -460,19 +460,16 @@ mod tests {
 
     #[test]
     fn coarse_spans_keep_their_order() {
-        let mut last = None;
-        let mut nanos = 1u64;
+        let mut last = 0;
+        let mut nanos = 2u64;
         while nanos < i64::MAX as u64 {
-            for near in [nanos.saturating_sub(1).max(1), nanos, nanos + 1] {
-                let coarse = Span::from_nanos(near).coarse();
-                assert!(coarse < 1 << 24, "{near}");
-                assert!(last <= Some(coarse), "{near}");
-                // What is left out is less than one part in 2^17.
-                last = Some(coarse);
-            }
-            nanos = nanos * 3 / 2 + 1;
+            let [before, at, after] = [nanos - 1, nanos, nanos + 1].map(|nanos| Span::from_nanos(nanos).coarse());
+            assert!(last <= at && before <= at && at <= after, "{nanos}");
+            assert!(after < Span::ENDLESS.coarse(), "{nanos}");
+            last = at;
+            nanos += nanos / 3 + 1;
         }
-        assert!(last < Some(Span::ENDLESS.coarse()));
+        // What is left out is less than one part in 2^17.
         assert!(Span::from_nanos(1_000_000_000).coarse() < Span::from_nanos(1_000_010_000).coarse());
     }
 
@@ -529,15 +526,9 @@ mod tests {
         assert_eq!(matches(qos(), qos()), None);
         assert_eq!(matches(strict, strict), None);
         assert_eq!(matches(strict, qos()), None);
-        assert_eq!(
-            matches(Qos { reliability: Reliability::BestEffort, ..qos() }, qos()),
-            Some(Policy::Reliability)
-        );
+        assert_eq!(matches(Qos { reliability: Reliability::BestEffort, ..qos() }, qos()), Some(Policy::Reliability));
         assert_eq!(matches(qos(), Qos { reliability: Reliability::BestEffort, ..qos() }), None);
-        assert_eq!(
-            matches(qos(), Qos { durability: Durability::TransientLocal, ..qos() }),
-            Some(Policy::Durability)
-        );
+        assert_eq!(matches(qos(), Qos { durability: Durability::TransientLocal, ..qos() }), Some(Policy::Durability));
         assert_eq!(matches(qos(), Qos { deadline: Span::from_nanos(9), ..qos() }), Some(Policy::Deadline));
         assert_eq!(matches(strict, Qos { deadline: Span::from_nanos(999), ..qos() }), Some(Policy::Deadline));
         assert_eq!(matches(qos(), Qos { liveliness: Liveliness::ManualByTopic, ..qos() }), Some(Policy::Liveliness));

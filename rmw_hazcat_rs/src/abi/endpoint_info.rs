@@ -70,10 +70,7 @@ unsafe fn info(
         Direction::Reads => ffi::RMW_ENDPOINT_SUBSCRIPTION,
     };
     // All strings first, each with its guard, so that a failure leaves nothing behind.
-    let made = found
-        .iter()
-        .map(|endpoint| Strings::new(endpoint, &allocator))
-        .collect::<Result<Vec<_>>>()?;
+    let made = found.iter().map(|endpoint| Strings::new(endpoint, &allocator)).collect::<Result<Vec<_>>>()?;
     let infos = allocator.zeroed_array::<ffi::rmw_topic_endpoint_info_t>(found.len())?.as_ptr();
     for (index, (endpoint, strings)) in found.iter().zip(made).enumerate() {
         let mut info = ffi::rmw_topic_endpoint_info_t {
@@ -93,7 +90,7 @@ unsafe fn info(
             info.topic_type_hash.value = hash.value;
         }
         // SAFETY: one info per endpoint.
-        unsafe { infos.add(index).write(info) };
+        unsafe { infos.wrapping_add(index).write(info) };
     }
     let filled = ffi::rmw_topic_endpoint_info_array_t { size: found.len(), info_array: infos };
     // SAFETY: not null, or `required` had failed.

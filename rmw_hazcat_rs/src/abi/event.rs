@@ -118,7 +118,9 @@ pub unsafe extern "C" fn rmw_take_event(
         let (events, kind) = unsafe { source(event) }?;
         match events.take(kind) {
             // SAFETY: the caller's structure is the one for the type of its event, here and below.
-            Status::Liveliness(status) => unsafe { event_info.cast::<ffi::rmw_liveliness_changed_status_t>().write(status) },
+            Status::Liveliness(status) => unsafe {
+                event_info.cast::<ffi::rmw_liveliness_changed_status_t>().write(status)
+            },
             // SAFETY: see above.
             Status::IncompatibleQos(status) => unsafe {
                 event_info.cast::<ffi::rmw_qos_incompatible_event_status_t>().write(status);

@@ -6,7 +6,9 @@ use hazcat_core::graph::EndpointKind;
 
 use super::name_failure;
 use crate::allocator::Allocator;
-use crate::c_arrays::{check_zero_names_and_types, check_zero_strings, fill_names_and_types, fill_strings, NamesAndTypes};
+use crate::c_arrays::{
+    check_zero_names_and_types, check_zero_strings, fill_names_and_types, fill_strings, NamesAndTypes,
+};
 use crate::entity::handle::entity;
 use crate::entity::node::Node;
 use crate::error::{guard, required_mut, required_str, Code, Failure, Result};
@@ -32,8 +34,10 @@ pub unsafe extern "C" fn rmw_get_node_names(
         // SAFETY: see the function's own contract.
         unsafe { check_zero_strings(node_namespaces, "node_namespaces") }?;
         let [names, namespaces, _] = columns(node);
-        // SAFETY: not null, and two different arrays.
-        let outs = unsafe { [&mut *node_names, &mut *node_namespaces] };
+        // SAFETY: not null, and different arrays, here and below.
+        let names_out = unsafe { &mut *node_names };
+        // SAFETY: see above.
+        let outs = [names_out, unsafe { &mut *node_namespaces }];
         fill_strings(outs, [&names, &namespaces], &Allocator::default_of_process()?)
     })
 }
@@ -59,8 +63,12 @@ pub unsafe extern "C" fn rmw_get_node_names_with_enclaves(
         // SAFETY: see the function's own contract.
         unsafe { check_zero_strings(enclaves, "enclaves") }?;
         let [names, namespaces, list] = columns(node);
-        // SAFETY: not null, and three different arrays.
-        let outs = unsafe { [&mut *node_names, &mut *node_namespaces, &mut *enclaves] };
+        // SAFETY: not null, and different arrays, here and below.
+        let names_out = unsafe { &mut *node_names };
+        // SAFETY: see above.
+        let namespaces_out = unsafe { &mut *node_namespaces };
+        // SAFETY: see above.
+        let outs = [names_out, namespaces_out, unsafe { &mut *enclaves }];
         fill_strings(outs, [&names, &namespaces, &list], &Allocator::default_of_process()?)
     })
 }
@@ -156,7 +164,10 @@ impl OneNode {
         unsafe { check_zero_names_and_types(self.out, "names_and_types") }?;
         let snapshot = node.context().snapshot();
         if !graph_queries::has_node(&snapshot, name, namespace) {
-            return Err(Failure::new(Code::NoSuchNode, format!("there is no node '{name}' in namespace '{namespace}'")));
+            return Err(Failure::new(
+                Code::NoSuchNode,
+                format!("there is no node '{name}' in namespace '{namespace}'"),
+            ));
         }
         let list = list(&snapshot, name, namespace);
         // SAFETY: not null.

@@ -71,7 +71,9 @@ pub unsafe extern "C" fn rmw_create_publisher(
         let snapshot = node.context().snapshot();
         let qos = Qos::resolve(profile, || {
             let subscriptions = snapshot.endpoints_of(EndpointKind::Subscription, topic);
-            BestAvailable::for_publisher(subscriptions.filter_map(|s| Some(Attributes::decode(&s.record.attributes)?.qos)))
+            BestAvailable::for_publisher(
+                subscriptions.filter_map(|s| Some(Attributes::decode(&s.record.attributes)?.qos)),
+            )
         })
         .or_error(subject)?;
 

@@ -34,7 +34,7 @@ pub unsafe extern "C" fn rmw_qos_profile_check_compatible(
             // SAFETY: the buffer has `reason_size` bytes, of which at most all but one are written.
             unsafe { std::ptr::copy_nonoverlapping(text.as_ptr(), reason.cast::<u8>(), length) };
             // SAFETY: the byte behind them.
-            unsafe { reason.add(length).write(0) };
+            unsafe { reason.wrapping_add(length).write(0) };
         }
         Ok(())
     })
@@ -183,11 +183,7 @@ fn warnings(publisher: &Profile, subscription: &Profile) -> String {
             offered.name, requested.name
         )
     } else if offered.open && requested.name == "manual_by_topic" {
-        write!(
-            text,
-            "WARNING: Subscription's liveliness is manual by topic, but publisher's is {};",
-            offered.name
-        )
+        write!(text, "WARNING: Subscription's liveliness is manual by topic, but publisher's is {};", offered.name)
     } else if offered.name == "automatic" && requested.open {
         write!(text, "WARNING: Publisher's liveliness is automatic, but subscription's is {};", requested.name)
     } else {
@@ -236,9 +232,8 @@ mod tests {
         let mut verdict = ffi::RMW_QOS_COMPATIBILITY_OK;
         let mut reason = [1 as c_char; 9];
         // SAFETY: both out-parameters are as large as said.
-        let code = unsafe {
-            rmw_qos_profile_check_compatible(known(), subscription, &mut verdict, reason.as_mut_ptr(), 8)
-        };
+        let code =
+            unsafe { rmw_qos_profile_check_compatible(known(), subscription, &mut verdict, reason.as_mut_ptr(), 8) };
         assert_eq!(code, ffi::RMW_RET_OK);
         assert_eq!(verdict, ffi::RMW_QOS_COMPATIBILITY_ERROR);
         let bytes = reason.map(|c| c as u8);

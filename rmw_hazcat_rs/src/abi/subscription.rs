@@ -70,7 +70,9 @@ pub unsafe extern "C" fn rmw_create_subscription(
         let snapshot = node.context().snapshot();
         let qos = Qos::resolve(profile, || {
             let publishers = snapshot.endpoints_of(EndpointKind::Publisher, topic);
-            BestAvailable::for_subscription(publishers.filter_map(|p| Some(Attributes::decode(&p.record.attributes)?.qos)))
+            BestAvailable::for_subscription(
+                publishers.filter_map(|p| Some(Attributes::decode(&p.record.attributes)?.qos)),
+            )
         })
         .or_error(subject)?;
 

@@ -103,12 +103,12 @@ pub unsafe extern "C" fn rmw_take_sequence(
         infos.size = 0;
         while *taken < count {
             // SAFETY: less than the capacity.
-            let message = unsafe { messages.data.add(*taken).read() };
+            let message = unsafe { messages.data.wrapping_add(*taken).read() };
             not_null(message, "message_sequence->data[i]")?;
             // SAFETY: not null, and of the subscription's type by the function's contract.
             let Some(info) = unsafe { subscription.take(message) }? else { break };
             // SAFETY: less than the capacity.
-            unsafe { infos.data.add(*taken).write(info.to_ffi()) };
+            unsafe { infos.data.wrapping_add(*taken).write(info.to_ffi()) };
             *taken += 1;
             messages.size = *taken;
             infos.size = *taken;

@@ -90,7 +90,7 @@ impl Entries {
     unsafe fn visit<T>(&self, mut each: impl FnMut(&T) -> bool) -> bool {
         for index in 0..self.count {
             // SAFETY: less than the count.
-            let pointer = unsafe { self.pointers.add(index).read() };
+            let pointer = unsafe { self.pointers.wrapping_add(index).read() };
             // SAFETY: by the caller's contract.
             if let Some(entity) = unsafe { pointer.cast::<T>().as_ref() } {
                 if !each(entity) {
@@ -108,10 +108,11 @@ impl Entries {
     unsafe fn keep_ready<T>(&self, mut is_ready: impl FnMut(&T) -> bool) -> bool {
         let mut any = false;
         for index in 0..self.count {
+            let slot = self.pointers.wrapping_add(index);
             // SAFETY: less than the count.
-            let slot = unsafe { self.pointers.add(index) };
+            let pointer = unsafe { slot.read() };
             // SAFETY: by the caller's contract.
-            let ready = unsafe { slot.read().cast::<T>().as_ref() }.is_some_and(&mut is_ready);
+            let ready = unsafe { pointer.cast::<T>().as_ref() }.is_some_and(&mut is_ready);
             if ready {
                 any = true;
             } else {
@@ -173,8 +174,9 @@ impl All {
         any |= unsafe { self.clients.keep_ready::<Client>(Waitable::is_ready) };
         // SAFETY: as above.
         any |= unsafe {
-            self.events
-                .keep_ready::<ffi::rmw_event_t>(|event| waitable_of(event).is_some_and(|condition| condition.is_ready()))
+            self.events.keep_ready::<ffi::rmw_event_t>(|event| {
+                waitable_of(event).is_some_and(|condition| condition.is_ready())
+            })
         };
         any
     }

@@ -105,9 +105,7 @@ pub fn subscription_options(gid: Gid, qos: &Qos) -> SubscriptionOptions {
         gid,
         history: qos.queue_history(),
         transient_local: qos.durability == Durability::TransientLocal,
-        accept: Box::new(move |publisher: &PublisherInfo| {
-            Traits(publisher.traits).incompatibility(wanted).is_none()
-        }),
+        accept: Box::new(move |publisher: &PublisherInfo| Traits(publisher.traits).incompatibility(wanted).is_none()),
     }
 }
 

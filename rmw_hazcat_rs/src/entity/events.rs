@@ -194,7 +194,8 @@ pub struct EndpointEvents {
 impl EndpointEvents {
     /// Begins to follow the graph.
     pub fn new(own: Matchable, dispatcher: &Dispatcher) -> Arc<Self> {
-        let events = Arc::new(Self { own, matched_at: Mutex::default(), state: Mutex::default(), channels: Default::default() });
+        let events =
+            Arc::new(Self { own, matched_at: Mutex::default(), state: Mutex::default(), channels: Default::default() });
         let weak: Weak<Self> = Arc::downgrade(&events);
         dispatcher.add_observer(weak);
         events

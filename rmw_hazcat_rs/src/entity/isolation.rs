@@ -89,14 +89,15 @@ mod tests {
         let two = Isolation::new(&root).unwrap();
         assert_ne!(one.path(), two.path());
         assert!(one.path().is_dir(), "a live folder is not swept away");
-        let (one_path, two_path) = (one.path().to_owned(), two.path().to_owned());
+        let one_path = one.path().to_owned();
         drop(one);
         assert!(!one_path.exists());
-        // As if the process had been killed: the lock is gone, the folder is not.
-        let Isolation { .. } = &two;
-        std::mem::forget(std::mem::replace(&mut { two }._lock, File::open("/dev/null").unwrap()));
+        // What a killed process leaves behind: a folder without a lock.
+        let abandoned = root.join(one_path.file_name().unwrap()).with_extension("dead");
+        fs::create_dir(&abandoned).unwrap();
         drop(Isolation::new(&root).unwrap());
-        let _ = two_path;
+        assert!(!abandoned.exists());
+        assert!(two.path().is_dir());
         fs::remove_dir_all(&root).unwrap();
     }
 }

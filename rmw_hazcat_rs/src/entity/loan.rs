@@ -24,6 +24,12 @@ unsafe impl<T: Send> Send for LoanBook<T> {}
 // SAFETY: as above, behind a lock.
 unsafe impl<T: Send> Sync for LoanBook<T> {}
 
+impl<T> Default for LoanBook<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl<T> LoanBook<T> {
     /// An empty book with room for some loans.
     pub fn new() -> Self {

@@ -51,7 +51,9 @@ pub fn expected_size(kind: &MessageType) -> usize {
     if kind.is_plain() {
         return kind.size_of();
     }
-    kind.max_serialized_size().filter(|size| *size <= BOUNDED_EXPECTATION).map_or(0, |size| encoding::CDR_PADDING + size)
+    kind.max_serialized_size()
+        .filter(|size| *size <= BOUNDED_EXPECTATION)
+        .map_or(0, |size| encoding::CDR_PADDING + size)
 }
 
 impl Publisher {
@@ -59,12 +61,8 @@ impl Publisher {
     pub fn new(node: &Node, topic: &str, kind: Arc<MessageType>, qos: Qos) -> Result<Arc<Self>> {
         let context = node.context();
         let gid = context.new_gid();
-        let attributes = Attributes {
-            qos,
-            ignore_local: false,
-            structure: kind.structural_hash(),
-            type_hash: kind.type_hash(),
-        };
+        let attributes =
+            Attributes { qos, ignore_local: false, structure: kind.structural_hash(), type_hash: kind.type_hash() };
         let key = topic_key(topic, &kind, &qos);
         let options = PublisherOptions {
             gid,

@@ -18,7 +18,8 @@ pub struct WaitSet {
 impl WaitSet {
     /// A wait set of a context.
     pub fn new(context: &Arc<Context>) -> Result<Arc<Self>> {
-        let core = hazcat_core::WaitSet::new(context.participant()).or_error(|| "cannot create a wait set".to_owned())?;
+        let core =
+            hazcat_core::WaitSet::new(context.participant()).or_error(|| "cannot create a wait set".to_owned())?;
         Ok(Arc::new(Self { core, context: Arc::clone(context) }))
     }
 
