@@ -7,6 +7,8 @@
 
 #[path = "build/bindings.rs"]
 mod bindings;
+#[path = "build/declared.rs"]
+mod declared;
 #[path = "build/features.rs"]
 mod features;
 #[path = "build/headers.rs"]
@@ -16,7 +18,7 @@ fn main() {
     println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rerun-if-changed=build");
     println!("cargo:rerun-if-changed=include");
-    for variable in ["AMENT_PREFIX_PATH", "CMAKE_PREFIX_PATH"] {
+    for variable in ["AMENT_PREFIX_PATH", "CMAKE_PREFIX_PATH", declared::VARIABLE] {
         println!("cargo:rerun-if-env-changed={variable}");
     }
 
@@ -26,7 +28,8 @@ fn main() {
         let features = features::detect(&text, headers.own_rmw);
         features::emit(&features);
         headers.emit_link_flags();
-        bindings::generate(&headers, &text, &features)
+        bindings::write("declared.rs", &declared::generate(&headers)?)?;
+        bindings::write("bindings.rs", &bindings::generate(&headers, &text, &features)?)
     });
     if let Err(message) = result {
         // A build script reports by failing; cargo prints what it wrote to stderr.

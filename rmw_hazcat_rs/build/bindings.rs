@@ -33,8 +33,8 @@ impl ParseCallbacks for Constants {
     }
 }
 
-/// Writes `OUT_DIR/bindings.rs`.
-pub fn generate(headers: &Headers, text: &str, features: &[&str]) -> Result<(), String> {
+/// The source of the bindings.
+pub fn generate(headers: &Headers, text: &str, features: &[&str]) -> Result<String, String> {
     let mut builder = bindgen::Builder::default()
         .header_contents("rmw_hazcat_rs_bound.h", &headers.umbrella())
         .clang_args(headers.include.iter().map(|folder| format!("-I{}", folder.display())))
@@ -54,6 +54,7 @@ pub fn generate(headers: &Headers, text: &str, features: &[&str]) -> Result<(), 
         .generate_comments(false)
         .sort_semantically(true)
         .use_core()
+        .formatter(bindgen::Formatter::Prettyplease)
         .parse_callbacks(Box::new(Constants));
     if env::var("CARGO_CFG_TARGET_OS").as_deref() != Ok("linux") {
         return Err("only Linux is supported".to_owned());
@@ -71,8 +72,12 @@ pub fn generate(headers: &Headers, text: &str, features: &[&str]) -> Result<(), 
     }
     writeln!(source, "/// The `cfg`s that the headers turned on.\npub const HEADER_FEATURES: &[&str] = &{features:?};")
         .map_err(|e| e.to_string())?;
-    let out =
-        env::var_os("OUT_DIR").map(PathBuf::from).ok_or_else(|| "OUT_DIR is not set".to_owned())?.join("bindings.rs");
+    Ok(source)
+}
+
+/// Writes a file of generated source into `OUT_DIR`.
+pub fn write(name: &str, source: &str) -> Result<(), String> {
+    let out = env::var_os("OUT_DIR").map(PathBuf::from).ok_or_else(|| "OUT_DIR is not set".to_owned())?.join(name);
     fs::write(&out, source).map_err(|e| format!("{}: {e}", out.display()))
 }
 

@@ -67,7 +67,7 @@ impl Headers {
     /// Looks through the sourced prefixes, then the system.
     pub fn find() -> Result<Self, String> {
         let prefixes = prefixes();
-        let own = manifest_dir()?.join("include/humble");
+        let own = own_folder()?;
         let mut include: Vec<PathBuf> = Vec::new();
         let mut own_rmw = false;
         for (package, proof) in PACKAGES {
@@ -100,6 +100,11 @@ impl Headers {
         }
         let libraries = prefixes.iter().flat_map(|p| library_folders(p)).collect();
         Ok(Self { include, own_rmw, libraries })
+    }
+
+    /// The folder of the project's own declaration of rmw.
+    pub fn own(&self) -> Result<PathBuf, String> {
+        own_folder()
     }
 
     /// The file that `#include "name"` would open.
@@ -162,12 +167,14 @@ pub fn without_comments(text: &str) -> String {
     out
 }
 
-fn manifest_dir() -> Result<PathBuf, String> {
-    env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from).ok_or_else(|| "CARGO_MANIFEST_DIR is not set".to_owned())
+fn own_folder() -> Result<PathBuf, String> {
+    env::var_os("CARGO_MANIFEST_DIR")
+        .map(|folder| PathBuf::from(folder).join("include/humble"))
+        .ok_or_else(|| "CARGO_MANIFEST_DIR is not set".to_owned())
 }
 
 /// Sourced prefixes in their order, then `/usr`.
-fn prefixes() -> Vec<PathBuf> {
+pub fn prefixes() -> Vec<PathBuf> {
     let mut prefixes: Vec<PathBuf> = Vec::new();
     for variable in ["AMENT_PREFIX_PATH", "CMAKE_PREFIX_PATH"] {
         if let Some(value) = env::var_os(variable) {

@@ -14,10 +14,13 @@ use std::ffi::c_void;
 type Handle = *const ffi::rosidl_message_type_support_t;
 type Bytes = ffi::rcutils_uint8_array_t;
 
+type Serialize = unsafe extern "C" fn(*const c_void, Handle, *mut Bytes) -> ffi::rmw_ret_t;
+type Deserialize = unsafe extern "C" fn(*const Bytes, Handle, *mut c_void) -> ffi::rmw_ret_t;
+
 struct Peer {
     name: &'static str,
-    serialize: unsafe extern "C" fn(*const c_void, Handle, *mut Bytes) -> ffi::rmw_ret_t,
-    deserialize: unsafe extern "C" fn(*const Bytes, Handle, *mut c_void) -> ffi::rmw_ret_t,
+    serialize: Serialize,
+    deserialize: Deserialize,
 }
 
 impl Peer {
@@ -31,9 +34,9 @@ impl Peer {
         Some(Self {
             name,
             // SAFETY: the rmw function of this name has this type.
-            serialize: unsafe { std::mem::transmute::<*mut c_void, _>(symbol(library, "rmw_serialize")) },
+            serialize: unsafe { std::mem::transmute::<*mut c_void, Serialize>(symbol(library, "rmw_serialize")) },
             // SAFETY: as above.
-            deserialize: unsafe { std::mem::transmute::<*mut c_void, _>(symbol(library, "rmw_deserialize")) },
+            deserialize: unsafe { std::mem::transmute::<*mut c_void, Deserialize>(symbol(library, "rmw_deserialize")) },
         })
     }
 
