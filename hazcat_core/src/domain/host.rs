@@ -43,6 +43,13 @@ struct OwnedSegment {
     pieces: offset_allocator::Allocator<u32>,
 }
 
+/// A piece of a segment, in units from the end of the segment's header.
+struct Piece {
+    piece: offset_allocator::Allocation<u32>,
+    segment: usize,
+    units: u32,
+}
+
 /// The host memory of one publisher.
 pub struct HostAllocator {
     names: SegmentFolder,
@@ -51,7 +58,7 @@ pub struct HostAllocator {
     used: usize,
     segments: Vec<OwnedSegment>,
     /// What the library handed out, by ticket.
-    tickets: Vec<Option<offset_allocator::Allocation<u32>>>,
+    tickets: Vec<Option<Piece>>,
     free_tickets: Vec<u32>,
     /// Free chunks by size class.
     cached: Vec<Vec<Allocation>>,
@@ -67,6 +74,21 @@ fn size_class(units: u32) -> (usize, u32) {
     let rounded = (units + step - 1) & !(step - 1);
     let shift = 28 - rounded.leading_zeros();
     ((shift as usize + 1) * 8 + ((rounded >> shift) as usize & 7), rounded)
+}
+
+/// Size class of an allocation, and its size in units; `None` for more than a segment can have.
+fn class_of(bytes: usize) -> Option<(usize, u32)> {
+    let units = u32::try_from(bytes.div_ceil(CHUNK_UNIT)).ok().filter(|units| *units < 1 << 29)?;
+    Some(size_class(units.max(1)))
+}
+
+/// Units that can be handed out of a segment of so many bytes.
+fn units_of(len: usize) -> u32 {
+    (len.saturating_sub(SEGMENT_HEADER_BYTES) / CHUNK_UNIT) as u32
+}
+
+fn whole_pages(len: usize) -> usize {
+    len.div_ceil(PAGE) * PAGE
 }
 
 /// A new segment's id.
@@ -122,7 +144,9 @@ impl HostAllocator {
                         self.tickets.len() as u32 - 1
                     }
                 };
-                self.tickets[ticket as usize] = Some(piece);
+                if let Some(place) = self.tickets.get_mut(ticket as usize) {
+                    *place = Some(Piece { piece, segment: index, units });
+                }
                 return Some(Allocation {
                     segment: index as u32,
                     chunk: piece.offset + (SEGMENT_HEADER_BYTES / CHUNK_UNIT) as u32,
@@ -137,9 +161,34 @@ impl HostAllocator {
     fn give_piece_back(&mut self, allocation: Allocation) {
         let piece = self.tickets.get_mut(allocation.ticket as usize).and_then(Option::take);
         if let (Some(piece), Some(own)) = (piece, self.segments.get_mut(allocation.segment as usize)) {
-            own.pieces.free(piece);
+            own.pieces.free(piece.piece);
             self.free_tickets.push(allocation.ticket);
         }
+    }
+
+    /// Whether `bytes` bytes would find room in the segments there are if `freed` were given back.
+    pub fn would_fit(&self, bytes: usize, freed: &[Allocation]) -> bool {
+        let Some((_, units)) = class_of(bytes) else { return false };
+        let mut free = vec![false; self.tickets.len()];
+        for allocation in self.cached.iter().flatten().chain(freed) {
+            if let Some(free) = free.get_mut(allocation.ticket as usize) {
+                *free = true;
+            }
+        }
+        let taken = self.tickets.iter().zip(free).filter_map(|(piece, free)| piece.as_ref().filter(|_| !free));
+        let mut taken: Vec<_> = taken.map(|piece| (piece.segment, piece.piece.offset, piece.units)).collect();
+        taken.sort_unstable();
+        self.segments.iter().enumerate().any(|(index, own)| {
+            let end = units_of(own.segment.mapping().len());
+            let mut from = 0;
+            let pieces =
+                taken.iter().filter(|(segment, ..)| *segment == index).map(|(_, start, units)| (*start, *units));
+            pieces.chain([(end, 0)]).any(|(start, taken)| {
+                let gap = start.saturating_sub(from);
+                from = start.saturating_add(taken);
+                gap >= units
+            })
+        })
     }
 
     fn flush_cache(&mut self) -> bool {
@@ -156,12 +205,10 @@ impl HostAllocator {
     }
 
     fn grow(&mut self, bytes: usize) -> Result<(), AllocateError> {
-        let budget_error =
-            AllocateError::Budget { needed: bytes, used: self.used, limit: self.budget };
+        let budget_error = AllocateError::Budget { needed: bytes, used: self.used, limit: self.budget };
         if self.segments.len() >= MAX_SEGMENTS {
             return Err(budget_error);
         }
-        let whole_pages = |len: usize| len.div_ceil(PAGE) * PAGE;
         let least = whole_pages(bytes + SEGMENT_HEADER_BYTES);
         let room = self.budget.saturating_sub(self.used);
         if least > room {
@@ -180,7 +227,7 @@ impl HostAllocator {
             }
             Err(error) => return Err(error.into()),
         };
-        let units = ((len - SEGMENT_HEADER_BYTES) / CHUNK_UNIT) as u32;
+        let units = units_of(len);
         let pieces = offset_allocator::Allocator::with_max_allocs(units, (units + 8).min(MAX_PIECES));
         self.segments.push(OwnedSegment { segment, pieces });
         self.used += len;
@@ -195,11 +242,7 @@ impl DomainAllocator for HostAllocator {
 
     fn allocate(&mut self, bytes: usize) -> Result<Allocation, AllocateError> {
         let never = AllocateError::NeverFits { needed: bytes, limit: self.budget };
-        let units = match u32::try_from(bytes.div_ceil(CHUNK_UNIT)) {
-            Ok(units) if units < 1 << 29 => units.max(1),
-            _ => return Err(never),
-        };
-        let (class, units) = size_class(units);
+        let Some((class, units)) = class_of(bytes) else { return Err(never) };
         if let Some(allocation) = self.cached.get_mut(class).and_then(Vec::pop) {
             return Ok(allocation);
         }
@@ -212,7 +255,7 @@ impl DomainAllocator for HostAllocator {
             }
         }
         let size = units as usize * CHUNK_UNIT;
-        if size + SEGMENT_HEADER_BYTES + PAGE > self.budget {
+        if whole_pages(size + SEGMENT_HEADER_BYTES) > self.budget {
             return Err(never);
         }
         self.grow(size)?;
@@ -334,6 +377,42 @@ mod tests {
         let last = got.pop().unwrap();
         host.deallocate(last);
         host.allocate(60_000).expect("what was given back is there again");
+    }
+
+    #[test]
+    fn a_segment_of_exactly_the_budget_can_be_had() {
+        let (_scratch, mut host) = allocator(1 << 20);
+        // The largest size class that fits beside the header.
+        let most = (1 << 20) - SEGMENT_HEADER_BYTES;
+        let fits =
+            (1..=most / CHUNK_UNIT).rev().find(|units| size_class(*units as u32).1 as usize * CHUNK_UNIT <= most);
+        let bytes = fits.unwrap() * CHUNK_UNIT;
+        assert!(matches!(host.allocate(bytes + CHUNK_UNIT), Err(AllocateError::NeverFits { .. })));
+        host.allocate(bytes).expect("fits");
+    }
+
+    #[test]
+    fn it_is_known_beforehand_whether_freeing_will_help() {
+        let mut state = 7u64;
+        for _ in 0..60 {
+            let (_scratch, mut host) = allocator(256 << 10);
+            let mut random = |below: usize| {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                (state >> 33) as usize % below
+            };
+            let mut taken = Vec::new();
+            while let Ok(got) = host.allocate(random(30_000) + 1) {
+                taken.push(got);
+            }
+            let (freed, _kept): (Vec<_>, Vec<_>) = taken.into_iter().partition(|_| random(3) == 0);
+            let bytes = random(60_000) + 1;
+            let promised = host.would_fit(bytes, &freed);
+            freed.into_iter().for_each(|allocation| host.deallocate(allocation));
+            // No room to grow: the budget is used up but for less than any of these sizes needs.
+            let grown = host.usage().0;
+            let got = host.allocate(bytes).is_ok() && host.usage().0 == grown;
+            assert_eq!(got, promised, "{bytes} bytes");
+        }
     }
 
     #[test]

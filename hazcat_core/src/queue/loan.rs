@@ -13,6 +13,8 @@ pub struct RawLoan {
     /// Bytes that may be written there.
     pub capacity: usize,
     pub(super) allocation: Allocation,
+    /// Tells this loan from later ones of the same chunk, and from those of other publishers.
+    pub(super) number: u64,
 }
 
 // SAFETY: a loan is exclusive access to memory of the publisher's segment, which any thread of the process may use.

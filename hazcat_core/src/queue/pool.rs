@@ -11,6 +11,8 @@ use crate::domain::{AllocateError, Allocation, DomainAllocator};
 use crate::history::HistoryView;
 use crate::ids::{PublicationNumber, PublisherIndex, Sequence};
 use crate::ring::word::{MessageRef, Tombstone};
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sys::shm_file::FileError;
 use std::collections::VecDeque;
 
 /// Bytes of chunks that may gather before a publisher of small messages looks for free ones.
@@ -42,6 +44,9 @@ pub struct PoolUsage {
     pub limit: usize,
 }
 
+/// Numbers the publishers of this process.
+static PUBLISHERS_SO_FAR: AtomicU64 = AtomicU64::new(1);
+
 /// The chunks of one publisher.
 pub(super) struct Pool {
     pub(super) allocator: HostAllocator,
@@ -57,6 +62,11 @@ pub(super) struct Pool {
     look_at: usize,
     /// Unread messages dropped for want of memory.
     pub(super) dropped: u64,
+    /// Number of the loan that a chunk is on, by the allocator's ticket; zero: none.
+    loans: Vec<u64>,
+    on_loan: usize,
+    /// Number of the last loan; no two publishers of a process use the same numbers.
+    last_loan: u64,
 }
 
 impl Pool {
@@ -76,6 +86,9 @@ impl Pool {
             keep_all,
             look_at: 2,
             dropped: 0,
+            loans: Vec::new(),
+            on_loan: 0,
+            last_loan: PUBLISHERS_SO_FAR.fetch_add(1, Ordering::Relaxed) << 40,
         }
     }
 
@@ -104,48 +117,117 @@ impl Pool {
         self.look_at = self.published.len() + self.removed.len() + small.max(many);
     }
 
+    /// Makes room: first what everybody has passed, then, if that can help at all, its own unread messages, oldest first.
     #[cold]
     fn allocate_under_pressure(
         &mut self,
         bytes: usize,
         topic: &Topic,
         history: Option<HistoryView<'_>>,
-        mut error: AllocateError,
+        error: AllocateError,
     ) -> Result<Allocation, AllocateError> {
-        // A loan that can never fit must not cost unread messages.
-        if matches!(error, AllocateError::NeverFits { .. }) {
+        // Neither a loan that can never fit nor a refusal that has nothing to do with room must cost unread messages.
+        if !matches!(error, AllocateError::Budget { .. } | AllocateError::System(FileError::Full { .. })) {
             return Err(error);
         }
-        self.reclaim(topic, history);
+        let cursors = self.reclaim(topic, history);
+        let mut error = match self.allocator.allocate(bytes) {
+            Ok(allocation) => return Ok(allocation),
+            Err(error) => error,
+        };
+        // A keep-all publisher has promised what a keep-all subscription has not read; it fails instead of dropping it.
+        let promised_from = cursors.slowest_keep_all.filter(|_| self.keep_all);
+        self.gather_own_held(topic);
+        let held = std::mem::take(&mut self.held);
+        let droppable = |chunk: &PublishedChunk| {
+            promised_from.is_none_or(|from| chunk.sequence < from) && held.binary_search(&chunk.message).is_err()
+        };
+        let freed: Vec<Allocation> =
+            self.published.iter().filter(|chunk| droppable(chunk)).map(|chunk| chunk.allocation).collect();
+        if !self.allocator.would_fit(bytes, &freed) {
+            return Err(error);
+        }
         let mut batch = 1;
+        let mut position = 0;
         loop {
+            let mut left = batch;
+            while left > 0 {
+                let Some(chunk) = self.published.get(position).copied() else { break };
+                if !droppable(&chunk) {
+                    position += 1;
+                    continue;
+                }
+                self.published.remove(position);
+                self.drop_chunk(chunk, topic, history, &cursors);
+                left -= 1;
+            }
+            if left == batch {
+                return Err(error);
+            }
+            self.free_removed(topic);
             match self.allocator.allocate(bytes) {
                 Ok(allocation) => return Ok(allocation),
                 Err(again) => error = again,
             }
-            if self.published.is_empty() {
-                return Err(error);
-            }
-            let cursors = Cursors::look(topic);
-            // A keep-all publisher has promised; it fails instead of dropping. A keep-last one never does.
-            let kept_from = cursors.slowest_keep_all.filter(|_| self.keep_all);
-            if kept_from.is_some_and(|slowest| self.published.iter().any(|chunk| chunk.sequence >= slowest)) {
-                return Err(error);
-            }
-            for _ in 0..batch {
-                let Some(chunk) = self.published.pop_front() else { break };
-                let unread = chunk.sequence >= cursors.slowest;
-                self.dropped += u64::from(unread);
-                let why = if unread { Tombstone::Dropped } else { Tombstone::Expired };
-                topic.ring().remove(chunk.sequence, chunk.message, why);
-                if let Some(history) = history {
-                    history.remove(chunk.number, chunk.message);
-                }
-                self.removed.push(chunk);
-            }
-            self.free_removed(topic);
             batch *= 2;
         }
+    }
+
+    /// Takes a message out of ring and history for want of memory.
+    fn drop_chunk(
+        &mut self,
+        chunk: PublishedChunk,
+        topic: &Topic,
+        history: Option<HistoryView<'_>>,
+        cursors: &Cursors,
+    ) {
+        let unread = chunk.sequence >= cursors.slowest;
+        self.dropped += u64::from(unread);
+        let why = if unread { Tombstone::Dropped } else { Tombstone::Expired };
+        topic.ring().remove(chunk.sequence, chunk.message, why);
+        if let Some(history) = history {
+            history.remove(chunk.number, chunk.message);
+        }
+        self.removed.push(chunk);
+    }
+
+    /// What readers hold of this publisher's messages now, into `held`.
+    fn gather_own_held(&mut self, topic: &Topic) {
+        let publisher = self.publisher;
+        gather_held(topic, |message| message.publisher() == publisher, &mut self.held);
+    }
+
+    /// Lends a chunk: the number by which the loan is known.
+    #[inline]
+    pub(super) fn lend(&mut self, allocation: &Allocation) -> u64 {
+        let ticket = allocation.ticket as usize;
+        if self.loans.len() <= ticket {
+            self.loans.resize(ticket + 1, 0);
+        }
+        self.last_loan += 1;
+        if let Some(place) = self.loans.get_mut(ticket) {
+            *place = self.last_loan;
+        }
+        self.on_loan += 1;
+        self.last_loan
+    }
+
+    /// Ends a loan; `false` where it has ended before, or is not of this publisher.
+    #[inline]
+    pub(super) fn end_loan(&mut self, allocation: &Allocation, loan: u64) -> bool {
+        match self.loans.get_mut(allocation.ticket as usize) {
+            Some(place) if *place == loan => {
+                *place = 0;
+                self.on_loan -= 1;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether a chunk is on loan.
+    pub(super) fn has_loans(&self) -> bool {
+        self.on_loan > 0
     }
 
     /// Takes every message that nobody needs any more out of ring and history, and frees what nobody holds.
@@ -187,7 +269,8 @@ impl Pool {
         // Counted among this publisher's own messages: what a subscription does not listen to must not use up its depth.
         let unread = chunk.sequence >= cursors.slowest && newer < cursors.max_depth;
         let unread_by_keep_all = cursors.slowest_keep_all.is_some_and(|slowest| chunk.sequence >= slowest);
-        let history_keeps = self.keeps_history && history.is_some_and(|history| history.names(chunk.number, chunk.message));
+        let history_keeps =
+            self.keeps_history && history.is_some_and(|history| history.names(chunk.number, chunk.message));
         unread || unread_by_keep_all || history_keeps
     }
 
@@ -196,9 +279,8 @@ impl Pool {
         if self.removed.is_empty() {
             return;
         }
-        let mut held = std::mem::take(&mut self.held);
-        let publisher = self.publisher;
-        gather_held(topic, |message| message.publisher() == publisher, &mut held);
+        self.gather_own_held(topic);
+        let held = std::mem::take(&mut self.held);
         let allocator = &mut self.allocator;
         self.removed.retain(|chunk| {
             if held.binary_search(&chunk.message).is_ok() {
@@ -237,8 +319,11 @@ impl Pool {
     }
 
     /// Figures for error messages.
-    pub(super) fn usage(&self) -> PoolUsage {
+    pub(super) fn usage(&mut self, topic: &Topic) -> PoolUsage {
+        self.gather_own_held(topic);
         let (used, limit) = self.allocator.usage();
-        PoolUsage { used, pinned: self.removed.iter().map(|chunk| chunk.allocation.capacity).sum(), limit }
+        let all = self.published.iter().chain(&self.removed);
+        let pinned = all.filter(|chunk| self.held.binary_search(&chunk.message).is_ok());
+        PoolUsage { used, pinned: pinned.map(|chunk| chunk.allocation.capacity).sum(), limit }
     }
 }

@@ -98,6 +98,12 @@ pub enum LoanError {
         /// The publisher's figures.
         usage: PoolUsage,
     },
+    /// The publisher has been shut down.
+    #[error("topic '{topic}': the publisher has been shut down")]
+    ShutDown {
+        /// Name of the topic.
+        topic: String,
+    },
     /// The calling process is a fork of the one that created the publisher.
     #[error("topic '{topic}': a forked child must not use its parent's publisher")]
     Forked {
@@ -123,6 +129,15 @@ pub enum PublishError {
         /// Bytes of the loan.
         capacity: usize,
     },
+    /// What is to be published is not on loan from this publisher: it was published or returned before, or is another's.
+    #[error("not a loan of this publisher, or published or returned before")]
+    NotLoaned,
+    /// The publisher has been shut down.
+    #[error("the publisher has been shut down")]
+    ShutDown,
+    /// The calling process is a fork of the one that created the publisher.
+    #[error("a forked child must not use its parent's publisher")]
+    Forked,
 }
 
 /// Why a message was not published, and the chunk if somebody may already have found it in the history.
@@ -159,6 +174,8 @@ pub struct Publisher {
     keep_all: bool,
     max_blocking: Duration,
     state: PrivateLock<Option<State>>,
+    /// After a shutdown with chunks on loan: their memory stays mapped until the publisher itself is gone.
+    lent: PrivateLock<Option<Pool>>,
 }
 
 impl Publisher {
@@ -166,11 +183,7 @@ impl Publisher {
     ///
     /// # Errors
     /// See [`CreateError`]; nothing is left behind.
-    pub fn new(
-        participant: &Arc<Participant>,
-        key: &TopicKey,
-        options: PublisherOptions,
-    ) -> Result<Self, CreateError> {
+    pub fn new(participant: &Arc<Participant>, key: &TopicKey, options: PublisherOptions) -> Result<Self, CreateError> {
         let topic = Topic::open(participant, key, options.history.wished_capacity())?;
         let index = topic.claim_publisher()?;
         let keep_all = options.history == History::KeepAll;
@@ -183,6 +196,7 @@ impl Publisher {
             keep_all,
             max_blocking: options.max_blocking,
             state: PrivateLock::new(None),
+            lent: PrivateLock::new(None),
             topic,
         };
         let Some(record) = publisher.topic.publisher(index) else {
@@ -200,7 +214,7 @@ impl Publisher {
         record.creator.store(participant.identity().word(), Ordering::Relaxed);
         record.traits.store(options.traits, Ordering::Relaxed);
         record.history_depth.store(0, Ordering::Relaxed);
-        let flags = u32::from(options.transient_local) * TRANSIENT_LOCAL | u32::from(keep_all) * KEEP_ALL;
+        let flags = (u32::from(options.transient_local) * TRANSIENT_LOCAL) | (u32::from(keep_all) * KEEP_ALL);
         record.flags.store(flags, Ordering::Relaxed);
         if options.transient_local || keep_all {
             let words = options.history.depth_in(publisher.topic.layout().capacity());
@@ -281,13 +295,13 @@ impl Publisher {
     #[inline]
     pub fn loan_raw(&self, bytes: usize) -> Result<RawLoan, LoanError> {
         let topic = &*self.topic;
-        let forked = || LoanError::Forked { topic: topic.key().name.clone() };
+        let name = || topic.key().name.clone();
         if topic.participant().check_fork().is_err() {
-            return Err(forked());
+            return Err(LoanError::Forked { topic: name() });
         }
         let mut guard = self.lock();
-        let state = guard.as_mut().ok_or_else(forked)?;
-        let total = bytes.checked_add(HEADER_BYTES).unwrap_or(usize::MAX);
+        let state = guard.as_mut().ok_or_else(|| LoanError::ShutDown { topic: name() })?;
+        let total = bytes.saturating_add(HEADER_BYTES);
         let history = state.history;
         let allocation = {
             let State { pool, .. } = state;
@@ -301,12 +315,13 @@ impl Publisher {
         match allocation {
             Ok(allocation) => {
                 let at = state.pool.allocator.host_address(&allocation).and_then(NonNull::new);
-                let Some(at) = at else { return Err(forked()) };
+                let Some(at) = at else { return Err(LoanError::ShutDown { topic: name() }) };
                 // The header lies in front of the payload, inside the allocation.
                 let ptr = NonNull::new(at.as_ptr().wrapping_add(HEADER_BYTES)).unwrap_or(at);
-                Ok(RawLoan { ptr, capacity: allocation.capacity - HEADER_BYTES, allocation })
+                let number = state.pool.lend(&allocation);
+                Ok(RawLoan { ptr, capacity: allocation.capacity - HEADER_BYTES, allocation, number })
             }
-            Err(error) => Err(self.loan_error(bytes, error, state.pool.usage())),
+            Err(error) => Err(self.loan_error(bytes, error, state.pool.usage(topic))),
         }
     }
 
@@ -320,10 +335,15 @@ impl Publisher {
         }
     }
 
-    /// Gives a loan back unpublished.
+    /// Gives a loan back unpublished. Does nothing with what is not on loan from this publisher (any more).
     pub fn return_raw(&self, loan: RawLoan) {
+        if self.topic.participant().check_fork().is_err() {
+            return;
+        }
         if let Some(state) = self.lock().as_mut() {
-            state.pool.allocator.deallocate(loan.allocation);
+            if state.pool.end_loan(&loan.allocation, loan.number) {
+                state.pool.allocator.deallocate(loan.allocation);
+            }
         }
     }
 
@@ -333,7 +353,10 @@ impl Publisher {
     /// See [`PublishError`]; the loan is taken back.
     #[inline]
     pub fn publish(&self, loan: Loan<'_>, meta: &MessageMeta) -> Result<Published, PublishError> {
-        debug_assert!(std::ptr::eq(loan.publisher, self));
+        if !std::ptr::eq(loan.publisher, self) {
+            // Dropped, it goes back to whose it is.
+            return Err(PublishError::NotLoaned);
+        }
         let (raw, length) = loan.into_raw();
         self.publish_raw(raw, length, meta)
     }
@@ -352,8 +375,14 @@ impl Publisher {
     /// Publishes under the private lock; takes the loan back where that fails.
     #[inline]
     fn append(&self, loan: RawLoan, length: usize, meta: &MessageMeta) -> Result<Published, PublishError> {
+        if self.topic.participant().check_fork().is_err() {
+            return Err(PublishError::Forked);
+        }
         let mut guard = self.lock();
-        let Some(state) = guard.as_mut() else { return Err(RingError::Corrupt.into()) };
+        let Some(state) = guard.as_mut() else { return Err(PublishError::ShutDown) };
+        if !state.pool.end_loan(&loan.allocation, loan.number) {
+            return Err(PublishError::NotLoaned);
+        }
         match self.append_locked(state, loan, length, meta) {
             Ok(published) => Ok(published),
             Err(Unpublished { why, noted: None }) => {
@@ -382,8 +411,7 @@ impl Publisher {
         let record = self.topic.publisher(self.index).ok_or(RingError::Corrupt)?;
         let ring = self.topic.ring();
         let allocation = loan.allocation;
-        let message =
-            MessageRef::new(self.index, allocation.segment, allocation.chunk).ok_or(RingError::Corrupt)?;
+        let message = MessageRef::new(self.index, allocation.segment, allocation.chunk).ok_or(RingError::Corrupt)?;
         self.publish_segment(record, &state.pool.allocator, &allocation);
         let header = state
             .pool
@@ -501,34 +529,39 @@ impl Publisher {
 
     /// Whether every subscription has passed all it has published. Costs a look at all subscriptions.
     pub fn is_acknowledged(&self) -> bool {
+        if self.topic.participant().check_fork().is_err() {
+            return true;
+        }
         let mut guard = self.lock();
         let Some(state) = guard.as_mut() else { return true };
         let cursors = Cursors::look(&self.topic);
         state.pool.newest().is_none_or(|newest| cursors.active == 0 || newest < cursors.slowest)
     }
 
-    /// Leaves the topic. What subscriptions have not read yet stays until they have. Idempotent.
+    /// Leaves the topic. What subscriptions have not read yet stays until they have. Idempotent. What is on loan may still be
+    /// written to, and not be published any more.
     pub fn shutdown(&self) {
-        let Some(mut state) = self.lock().take() else { return };
         if self.topic.participant().check_fork().is_err() {
             // The parent's publisher: nothing here is ours to change.
-            std::mem::forget(state);
             return;
         }
+        let Some(mut state) = self.lock().take() else { return };
         let Some(record) = self.topic.publisher(self.index) else { return };
         record.state.store(INACTIVE, Ordering::Release);
         state.pool.leave();
         state.pool.reclaim(&self.topic, None);
-        let paths = state.pool.allocator.paths();
-        if state.pool.is_empty() {
-            for path in paths {
+        let nobody_needs_any = state.pool.is_empty();
+        for (path, id) in state.pool.allocator.paths().iter().zip(&record.segments) {
+            // Nobody else would ever find one that no message was published in.
+            if nobody_needs_any || id.load(Ordering::Relaxed) == 0 {
                 let _ = std::fs::remove_file(path);
             }
-            // SYNC record-owner
-            record.owner.store(0, Ordering::Release);
-        } else {
-            let random = self.gid.words()[1] ^ crate::sys::random::random_u64();
-            record.owner.store(orphan_word(random), Ordering::Release);
+        }
+        let owner = if nobody_needs_any { 0 } else { orphan_word(crate::sys::random::random_u64()) };
+        // SYNC record-owner
+        record.owner.store(owner, Ordering::Release);
+        if state.pool.has_loans() {
+            *self.lent.lock() = Some(state.pool);
         }
     }
 }
