@@ -50,6 +50,9 @@ const GATE_PATIENCE: Duration = Duration::from_secs(10);
 /// How long the last to leave tries to find the gate free; what it does not remove, the next to join removes.
 const LEAVE_PATIENCE: Duration = Duration::from_secs(1);
 
+/// How long it waits for a forked child to let go of its copy of our description.
+const SHADOW_PATIENCE: Duration = Duration::from_millis(500);
+
 /// Why there is no lease to be had.
 #[derive(Debug, thiserror::Error)]
 pub enum LeaseError {
@@ -75,6 +78,15 @@ pub enum LeaseError {
         /// How long it was tried.
         seconds: u64,
     },
+}
+
+/// Who else is there, to one who has left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Neighbours {
+    None,
+    /// Our own byte is still locked, by a copy of the description we closed.
+    OurShadow,
+    Some,
 }
 
 /// Which file a name or a descriptor means.
@@ -272,28 +284,54 @@ impl Lease {
     }
 
     fn remove_if_last(&self, directory: &Directory) {
-        let deadline = Instant::now() + LEAVE_PATIENCE;
+        let begun = Instant::now();
         loop {
             // A description of its own: closing it gives back the gate.
             let Ok(guarded) = ForkGuarded::open(|| shm_file::open(&self.path, Access::ReadWrite)) else { return };
             let Ok(file) = guarded.get() else { return };
-            let ours = |file: &File| file.metadata().is_ok_and(|meta| FileId::of(&meta) == self.id);
-            let deserted = || matches!(ofd_lock::is_locked_by_another(file, 0, GATE), Ok(false));
-            if !ours(file) || !deserted() {
+            let patience = match self.look_around(file) {
+                // A child that was forked a moment ago still has our description: it will exec, or close it.
+                Neighbours::OurShadow => SHADOW_PATIENCE,
+                Neighbours::Some => return,
+                Neighbours::None => match ofd_lock::try_lock(file, GATE, LockKind::Exclusive) {
+                    Ok(true) => {
+                        if self.look_around(file) == Neighbours::None && still_means(&self.path, self.id) {
+                            directory.remove_all();
+                        }
+                        return;
+                    }
+                    // Somebody is joining, and will be the last one to leave, unless it fails; or is removing the
+                    // directory, unless it is killed. Only the next look can tell.
+                    Ok(false) => LEAVE_PATIENCE,
+                    Err(_) => return,
+                },
+            };
+            if begun.elapsed() > patience {
                 return;
             }
-            match ofd_lock::try_lock(file, GATE, LockKind::Exclusive) {
-                Ok(true) => {
-                    if deserted() && still_means(&self.path, self.id) {
-                        directory.remove_all();
-                    }
-                    return;
-                }
-                // Somebody is joining (and will be the last one to leave), or leaving, and may have seen us alive: only
-                // the next look can tell.
-                Ok(false) if Instant::now() < deadline => std::thread::sleep(Duration::from_micros(200)),
-                _ => return,
-            }
+            drop(guarded);
+            std::thread::sleep(Duration::from_micros(200));
+        }
+    }
+
+    /// Who else holds a byte, seen through another description after ours was closed.
+    fn look_around(&self, file: &File) -> Neighbours {
+        let held = |start, length| ofd_lock::is_locked_by_another(file, start, length).unwrap_or(true);
+        if !file.metadata().is_ok_and(|meta| FileId::of(&meta) == self.id) {
+            return Neighbours::Some;
+        }
+        let own = u64::from(self.identity.index());
+        if held(own, 1) {
+            // Only of our own byte do we know when it should be free.
+            return match read_word(file, LEASE_DATA + 8 * own) {
+                Ok(generation) if generation == self.identity.generation() => Neighbours::OurShadow,
+                _ => Neighbours::Some,
+            };
+        }
+        if held(0, GATE) {
+            Neighbours::Some
+        } else {
+            Neighbours::None
         }
     }
 
@@ -503,6 +541,25 @@ mod tests {
             }
         });
         assert!(!directory.path().exists(), "the last one left it behind");
+    }
+
+    #[test]
+    fn two_that_leave_at_once_do_not_leave_it_to_each_other() {
+        let root = TestRoot::new();
+        let directory = Directory::open_or_create(&root.config()).expect("directory");
+        let together = std::sync::Barrier::new(2);
+        for round in 0..1000 {
+            let leases = [take(&directory), take(&directory)];
+            std::thread::scope(|scope| {
+                for lease in &leases {
+                    scope.spawn(|| {
+                        together.wait();
+                        lease.release(&directory);
+                    });
+                }
+            });
+            assert!(!directory.path().exists(), "round {round}");
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! The thread sleeps on an inotify watch of the folder of participants and wakes at once for three kinds of events: a file
 //! appears, a file is written to, the kernel closes a file's writing descriptor (or the name is removed). Events are hints
 //! only:
-//! * The close comes just before the lock is released, so a suspect is probed several times ([`BACK_OFF`]).
+//! * The close comes just before the lock is released, so a suspect is probed several times (`BACK_OFF`).
 //! * Whatever events miss (a process that takes long to die, a file that was torn when read) the sweep finds, once a second:
 //!   it probes everybody, compares change counters, and looks at the folder.
 //! * Lost events mean an early sweep. Without inotify the sweep runs every [`Config::poll_interval`] instead.

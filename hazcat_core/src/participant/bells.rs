@@ -164,11 +164,16 @@ impl Bells {
     }
 
     /// Rings every bell of one's own that is taken, so that every sleeper of this process looks again.
+    ///
+    /// Whatever was rung before: without a full fence behind what is news, a bell that seems unchanged since the last ring
+    /// may have been armed (`tests/loom_wake` finds the sleeper that is forgotten).
     pub fn ring_all_own(&self) {
         for (at, word) in self.own.taken.iter().enumerate() {
             let mut bits = word.load(Ordering::Acquire);
             while bits != 0 {
-                self.own.page.ring(at * 64 + bits.trailing_zeros() as usize);
+                if let Some(word) = self.own.page.word(at * 64 + bits.trailing_zeros() as usize) {
+                    doorbell::ring_always(word, futex::wake_all);
+                }
                 bits &= bits - 1;
             }
         }

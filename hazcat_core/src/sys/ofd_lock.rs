@@ -62,6 +62,9 @@ pub fn unlock(file: &File, byte: u64) -> io::Result<()> {
 /// # Errors
 /// What the system answers.
 pub fn is_locked_by_another(file: &File, start: u64, length: u64) -> io::Result<bool> {
+    if length == 0 {
+        return Ok(false); // The system would take it for "to the end of the file".
+    }
     let mut record = record(libc::F_WRLCK, start, length);
     fcntl(file, FcntlArg::F_OFD_GETLK(&mut record))?;
     Ok(libc::c_int::from(record.l_type) != libc::F_UNLCK)

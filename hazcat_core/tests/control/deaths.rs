@@ -1,9 +1,10 @@
 //! Whoever dies is noticed; whoever lives is not taken for dead.
 
-use crate::support::{add_node, sees, wait_for_graph, wait_until, Peer, Recorder, TestRoot};
+use crate::support::{add_node, sees, wait_for_graph, wait_until, Peer, Recorder, Starting, TestRoot};
 use hazcat_core::doorbell;
 use hazcat_core::participant::{NewsListener, Participant};
 use std::sync::Arc;
+use std::time::Duration;
 
 fn a_killed_process_is_noticed(root: &TestRoot) {
     let survivor = root.join();
@@ -37,6 +38,26 @@ fn a_killed_process_is_noticed_by_inotify() {
 #[test]
 fn a_killed_process_is_noticed_by_polling() {
     a_killed_process_is_noticed(&TestRoot::polling());
+}
+
+#[test]
+fn sleepers_are_rung_by_a_death_not_only_by_the_tick() {
+    let root = TestRoot::new();
+    let survivor = root.join();
+    let recorder = Recorder::on(&survivor);
+    let ticks = || recorder.ticks.load(std::sync::atomic::Ordering::Relaxed);
+    let bell = survivor.bells().allocate().expect("a bell");
+    // A tick, which rings too, may come in between now and then.
+    let by_death = (0..10).filter(|_| {
+        let mut victim = Peer::start(&root);
+        let before = ticks();
+        let armed = doorbell::arm(bell.word());
+        victim.kill();
+        wait_until("a ring", || doorbell::rung_since(bell.word(), armed));
+        ticks() == before
+    });
+    let by_death = by_death.count();
+    assert!(by_death > 5, "{by_death} of 10");
 }
 
 fn one_that_leaves_is_noticed(root: &TestRoot) {
@@ -90,6 +111,33 @@ fn everybody_killed_is_healed_by_who_joins_next() {
     assert_eq!(next.directory().participants().expect("list"), [next.identity()]);
     assert_eq!(next.graph().snapshot().participants().count(), 1);
     drop(next);
+    assert!(root.is_empty());
+}
+
+/// Processes are killed at any point of starting, joining and being there, with a survivor and without.
+#[test]
+fn killed_while_joining_leaves_nothing_that_lasts() {
+    let root = TestRoot::new();
+    let mut keeper = Some(root.join());
+    for round in 0..120_u64 {
+        let starting = Starting::new(&root);
+        // Starting takes a few milliseconds, joining less than one: most are killed in or near it.
+        std::thread::sleep(Duration::from_micros(500 + round * 7919 % 9500));
+        starting.kill();
+        if round == 60 {
+            keeper = None;
+        }
+    }
+    drop(keeper);
+    let last = root.join();
+    let only = [last.identity()];
+    assert_eq!(last.directory().participants().expect("list"), only);
+    assert_eq!(last.graph().snapshot().participants().map(|p| p.identity).collect::<Vec<_>>(), only);
+    for folder in ["participants", "bells"] {
+        let names = std::fs::read_dir(last.directory().path().join(folder)).expect("list");
+        assert_eq!(names.count(), 1, "{folder}");
+    }
+    drop(last);
     assert!(root.is_empty());
 }
 

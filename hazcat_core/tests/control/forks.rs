@@ -72,3 +72,21 @@ fn a_forked_child_may_join_anew() {
     assert_eq!(unsafe { libc::waitpid(pid, &raw mut status, 0) }, pid);
     assert_eq!(libc::WEXITSTATUS(status), 1, "status {status:#x}");
 }
+
+#[test]
+fn leaving_waits_a_moment_for_a_child_that_is_about_to_exec() {
+    let root = TestRoot::new();
+    let one = root.join();
+    // As between fork and exec, and as no handler sees it: the child has all descriptors for a few milliseconds.
+    // SAFETY: the child only sleeps and leaves by _exit.
+    let pid = unsafe { libc::syscall(libc::SYS_fork) as i32 };
+    if pid == 0 {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+        // SAFETY: ends the child at once.
+        unsafe { libc::_exit(0) };
+    }
+    one.leave();
+    assert!(root.is_empty());
+    // SAFETY: waits for the child just made.
+    assert_eq!(unsafe { libc::waitpid(pid, std::ptr::null_mut(), 0) }, pid);
+}

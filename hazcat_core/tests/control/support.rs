@@ -131,6 +131,13 @@ impl Starting {
         Self(Some(command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("spawn")))
     }
 
+    /// Kills it wherever it is on its way.
+    pub fn kill(mut self) {
+        let mut process = self.0.take().expect("once");
+        process.kill().expect("kill");
+        process.wait().expect("wait");
+    }
+
     pub fn joined(mut self) -> Peer {
         let mut process = self.0.take().expect("once");
         let stdin = process.stdin.take().expect("piped");

@@ -70,6 +70,7 @@ fn full_memory_is_an_error_and_changes_nothing() {
     one.graph().remove_endpoint(ids[0]).expect("shrinking needs no room");
     let more = one.graph().add_endpoint(endpoint(0)).expect("room again");
     wait_for_graph(&other, || other.graph().snapshot().endpoints().any(|view| view.id == more));
+    assert_eq!(other.graph().snapshot().endpoints().count(), ids.len(), "what failed is not made up for later");
 }
 
 #[test]
