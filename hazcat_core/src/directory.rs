@@ -17,6 +17,10 @@
 //! writer of that file, and each peer that unmaps it (when it exits) would send everybody a false death notice: with 100
 //! participants leaving, a million of them.
 
+mod topic_stem;
+
+pub use topic_stem::TopicStem;
+
 use crate::config::Config;
 use crate::ids::{Identity, SegmentId};
 use crate::sys::random::random_u64;
@@ -30,8 +34,6 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-/// Longest readable part of a topic file's name, in bytes.
-const STEM_READABLE_MAX: usize = 96;
 /// Half-made directories of processes that died are removed when they are this old.
 const ABANDONED_AFTER: Duration = Duration::from_secs(60);
 
@@ -90,44 +92,6 @@ pub enum DirectoryError {
     /// What the system refused.
     #[error(transparent)]
     File(#[from] FileError),
-}
-
-/// Name of a topic's file: readable as far as it goes, and a hash of topic and type.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct TopicStem(String);
-
-impl TopicStem {
-    /// The stem for a topic of a type. Different pairs have different stems (128 bits of hash); the file says which pair
-    /// it is for.
-    pub fn new(topic: &str, type_name: &str, type_hash: u128) -> Self {
-        let readable: String = topic
-            .trim_start_matches('/')
-            .chars()
-            .map(|c| if c.is_ascii_alphanumeric() || c == '_' { c } else { '.' })
-            .take(STEM_READABLE_MAX)
-            .collect();
-        let mut bytes = Vec::with_capacity(topic.len() + type_name.len() + 8);
-        bytes.extend_from_slice(&(topic.len() as u64).to_le_bytes());
-        bytes.extend_from_slice(topic.as_bytes());
-        bytes.extend_from_slice(type_name.as_bytes());
-        bytes.extend_from_slice(&type_hash.to_le_bytes());
-        let high = crate::checksum::checksum(0x746f_7069_6300_0001, &bytes);
-        let low = crate::checksum::checksum(0x746f_7069_6300_0002, &bytes);
-        Self(format!("{readable}-{high:016x}{low:016x}"))
-    }
-
-    /// A stem read from the folder.
-    fn from_name(name: &OsStr) -> Option<Self> {
-        let name = name.to_str()?;
-        let (_, hash) = name.rsplit_once('-')?;
-        let valid = hash.len() == 32 && hash.bytes().all(|b| b.is_ascii_hexdigit());
-        valid.then(|| Self(name.to_owned()))
-    }
-
-    /// The file's name.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
 }
 
 /// The directory of one user (or group) and domain.
@@ -415,96 +379,4 @@ fn remove_old(folder: &Path, prefix: &str, remove: impl Fn(&Path) -> io::Result<
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::test_root::TestRoot;
-
-    #[test]
-    fn participant_names_go_both_ways_and_nothing_else_parses() {
-        for (index, generation) in [(0, 0), (0, 1), (1023, Identity::MAX_GENERATION), (Identity::MAX_INDEX, 5)] {
-            let who = Identity::new(index, generation).expect("in range");
-            assert_eq!(parse_participant_name(OsStr::new(&participant_name(who))), Some(who));
-        }
-        for name in [
-            "",
-            ".",
-            "..",
-            "0001",
-            "1.2",
-            "+001.000000000001",
-            "0001.00000000000G",
-            "0001.00000000000A",
-            "0001.000000000001.x",
-            "#123",
-            ".new-1-2",
-            "99999.000000000001",
-            "0001.1000000000000",
-        ] {
-            assert_eq!(parse_participant_name(OsStr::new(name)), None, "{name}");
-        }
-    }
-
-    #[test]
-    fn topic_stems_are_file_names_and_distinct() {
-        let stem = TopicStem::new("/a/b", "std_msgs/msg/String", 1);
-        assert!(stem.as_str().starts_with("a.b-"));
-        assert_eq!(TopicStem::from_name(OsStr::new(stem.as_str())), Some(stem.clone()));
-        assert_ne!(stem, TopicStem::new("/a.b", "std_msgs/msg/String", 1));
-        assert_ne!(stem, TopicStem::new("/a/b", "std_msgs/msg/String", 2));
-        assert_ne!(stem, TopicStem::new("/a/b", "std_msgs/msg/Int32", 1));
-        assert_ne!(TopicStem::new("/ab", "c", 0), TopicStem::new("/a", "bc", 0));
-        let long = TopicStem::new(&"/x".repeat(4000), "ä/../..\0", u128::MAX);
-        assert!(long.as_str().len() < 255 && !long.as_str().contains(['/', '\0']));
-        assert_eq!(TopicStem::from_name(OsStr::new("x-12")), None);
-    }
-
-    #[test]
-    fn it_has_the_configured_mode_whatever_the_umask() {
-        let root = TestRoot::new();
-        let directory = Directory::open_or_create(&Config { mode: 0o770, ..root.config() }).expect("create");
-        for path in [directory.path().to_path_buf(), directory.participants_path()] {
-            assert_eq!(fs::metadata(path).expect("exists").mode() & 0o777, 0o770);
-        }
-        let error = Directory::open_or_create(&root.config()).expect_err("another mode");
-        assert!(matches!(error, DirectoryError::WrongMode { found: 0o770, expected: 0o700, .. }), "{error}");
-        assert_eq!(fs::read_dir(root.path()).expect("root").count(), 1, "nothing beside the directory");
-    }
-
-    #[test]
-    fn a_link_or_a_file_in_its_place_is_refused() {
-        let root = TestRoot::new();
-        let directory = Directory::open_or_create(&root.config()).expect("create");
-        directory.remove_all();
-        assert!(!directory.path().exists());
-        std::os::unix::fs::symlink("/tmp", directory.path()).expect("link");
-        let error = Directory::open_or_create(&root.config()).expect_err("a link");
-        assert!(matches!(error, DirectoryError::NotADirectory { found: "a symbolic link", .. }), "{error}");
-        fs::remove_file(directory.path()).expect("remove");
-        fs::write(directory.path(), "").expect("file");
-        let error = Directory::open_or_create(&root.config()).expect_err("a file");
-        assert!(matches!(error, DirectoryError::NotADirectory { .. }), "{error}");
-    }
-
-    #[test]
-    fn a_root_on_a_disk_is_refused_unless_allowed() {
-        let config = Config { root: PathBuf::from("/proc"), ..Config::default() };
-        let error = Directory::open_or_create(&config).expect_err("proc is not memory");
-        assert!(matches!(error, DirectoryError::NotMemory { .. }), "{error}");
-        let config = Config { root: PathBuf::from("/dev/shm/does-not-exist"), ..Config::default() };
-        let error = Directory::open_or_create(&config).expect_err("missing");
-        assert!(error.to_string().contains("does-not-exist"), "{error}");
-    }
-
-    #[test]
-    fn somebody_elses_directory_is_refused_by_name_owner_and_us() {
-        let root = TestRoot::new();
-        let directory = Directory::open_or_create(&root.config()).expect("create");
-        if std::os::unix::fs::chown(directory.path(), Some(12345), None).is_err() {
-            return; // Only root can give a file away.
-        }
-        let error = Directory::open_or_create(&root.config()).expect_err("foreign").to_string();
-        let us = nix::unistd::geteuid();
-        let path = directory.path().display().to_string();
-        assert!([path, "12345".into(), format!("uid {us}")].iter().all(|part| error.contains(part)), "{error}");
-    }
-}
+mod tests;
