@@ -5,7 +5,7 @@ use std::fs;
 
 /// A `cfg` and the text (an identifier) whose presence in the headers turns it on. These are the
 /// `cfg`s that the crate may use.
-const FEATURES: [(&str, &str); 24] = [
+const FEATURES: [(&str, &str); 22] = [
     // rosidl
     ("rosidl_type_hash", "rosidl_type_hash_t"),
     ("rosidl_message_keys", "has_any_key_member_"),
@@ -33,8 +33,6 @@ const FEATURES: [(&str, &str); 24] = [
     ("rmw_clients_info_by_service", "rmw_get_clients_info_by_service"),
     ("rmw_event_type_is_supported", "rmw_event_type_is_supported"),
     ("rmw_node_assert_liveliness", "rmw_node_assert_liveliness"),
-    ("rmw_middleware_data", "rmw_get_pre_shared_key"),
-    ("rmw_wait_set_options", "rmw_wait_set_options_t"),
 ];
 
 /// `cfg`s with a rule of their own.
@@ -64,7 +62,6 @@ pub fn emit(on: &[&str]) {
     for name in on {
         println!("cargo:rustc-cfg={name}");
     }
-    println!("cargo:rustc-env=RMW_HAZCAT_RS_FEATURES={}", on.join(" "));
 }
 
 /// The C++ introspection structs are read through the C declarations of them. Fails if a level's
