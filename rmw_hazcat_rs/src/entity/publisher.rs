@@ -41,7 +41,7 @@ const ACK_PAUSE: (Duration, Duration) = (Duration::from_micros(50), Duration::fr
 pub fn loan_failure(error: &LoanError) -> Failure {
     let code = match error {
         LoanError::Exhausted { .. } | LoanError::TooLarge { .. } | LoanError::System { .. } => Code::BadAlloc,
-        LoanError::Forked { .. } => Code::Error,
+        LoanError::Forked { .. } | LoanError::ShutDown { .. } => Code::Error,
     };
     Failure::new(code, error.to_string())
 }

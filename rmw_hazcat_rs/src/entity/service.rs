@@ -8,7 +8,7 @@ use std::ffi::c_void;
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
-use hazcat_core::graph::{EndpointKind, EndpointRecord};
+use hazcat_core::graph::{EndpointKind, EndpointRecord, GraphSnapshot};
 use hazcat_core::wait::LocalBell;
 use hazcat_core::{Gid, Waitable};
 
@@ -27,8 +27,9 @@ use crate::ffi;
 use crate::qos::Qos;
 use crate::typesupport::ServiceType;
 
-/// How long the way to a client stays open that was never seen in the graph: its request may be faster than the news.
-const GRACE: Duration = Duration::from_secs(10);
+/// How long the way to a live client stays open that was never seen in the graph: its request may be faster than the
+/// news. Looked at when the graph changes and when another way is opened.
+const GRACE: Duration = Duration::from_secs(5);
 
 /// The way back to one client.
 struct Responder {
@@ -150,34 +151,44 @@ impl Service {
         .or_error(|| self.subject())?;
         let publisher = Arc::new(publisher);
         let responder = Responder { publisher: Arc::clone(&publisher), opened: Instant::now(), seen: false };
+        let snapshot = self.context.snapshot();
+        let closed = self.close_ways(&mut responders, &snapshot);
         responders.insert(client, responder);
+        drop(responders);
+        drop(closed);
         Ok(Some(publisher))
+    }
+
+    /// Takes out the ways to clients that are gone, for the caller to drop without the lock: leaving a topic takes
+    /// system calls.
+    fn close_ways(&self, responders: &mut HashMap<Gid, Responder>, snapshot: &GraphSnapshot) -> Vec<Responder> {
+        if responders.is_empty() {
+            return Vec::new();
+        }
+        let clients: HashSet<Gid> =
+            snapshot.endpoints_of(EndpointKind::Client, &self.service).map(|client| Gid(client.record.gid)).collect();
+        let participant = self.context.participant();
+        let lives = |client: &Gid| {
+            client.owner().is_some_and(|owner| owner == participant.identity() || participant.is_alive(owner))
+        };
+        let mut gone = Vec::new();
+        for (client, responder) in responders.iter_mut() {
+            if clients.contains(client) {
+                responder.seen = true;
+            } else if responder.seen || responder.opened.elapsed() > GRACE || !lives(client) {
+                gone.push(*client);
+            }
+        }
+        gone.iter().filter_map(|client| responders.remove(client)).collect()
     }
 }
 
 impl Observer for Service {
     fn on_graph(&self, view: &GraphView<'_>) {
         let mut responders = lock(&self.responders);
-        if responders.is_empty() {
-            return;
-        }
-        let clients: HashSet<Gid> = view
-            .snapshot
-            .endpoints_of(EndpointKind::Client, &self.service)
-            .map(|client| Gid(client.record.gid))
-            .collect();
-        let mut gone = Vec::new();
-        for (client, responder) in responders.iter_mut() {
-            if clients.contains(client) {
-                responder.seen = true;
-            } else if responder.seen || responder.opened.elapsed() > GRACE {
-                gone.push(*client);
-            }
-        }
-        let gone: Vec<Responder> = gone.iter().filter_map(|client| responders.remove(client)).collect();
+        let closed = self.close_ways(&mut responders, view.snapshot);
         drop(responders);
-        // Leaving a topic takes system calls; nobody should wait for them.
-        drop(gone);
+        drop(closed);
     }
 
     fn deliver(&self) {}

@@ -1,0 +1,135 @@
+//! Callbacks for new messages, requests, replies and events.
+
+use crate::support::*;
+use crate::types::{ask, pair, Pair};
+use rmw_hazcat_rs::abi::callbacks::*;
+use rmw_hazcat_rs::abi::client::rmw_send_request;
+use rmw_hazcat_rs::abi::event::{rmw_event_set_callback, rmw_publisher_event_init};
+use rmw_hazcat_rs::ffi;
+use std::ffi::c_void;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+unsafe extern "C" fn count(data: *const c_void, events: usize) {
+    assert!(events > 0);
+    unsafe { &*data.cast::<AtomicUsize>() }.fetch_add(events, Ordering::SeqCst);
+}
+
+fn address(counter: &AtomicUsize) -> *const c_void {
+    std::ptr::from_ref(counter).cast()
+}
+
+#[test]
+fn messages_are_told_of_before_and_after() {
+    let mut context = Context::new(new_domain());
+    let node = context.node("callbacks");
+    let publisher = node.publisher("/t", pair(), &qos());
+    let subscription = node.subscription("/t", pair(), &qos());
+    let counter = AtomicUsize::new(0);
+    publisher.publish(&Pair::default());
+    publisher.publish(&Pair::default());
+    let set =
+        |callback| unsafe { rmw_subscription_set_on_new_message_callback(subscription.0, callback, address(&counter)) };
+    ok(set(Some(count)));
+    assert_eq!(counter.load(Ordering::SeqCst), 2, "what lay there unread");
+    for total in 3..50 {
+        publisher.publish(&Pair::default());
+        until("a callback", || counter.load(Ordering::SeqCst) == total);
+        assert!(subscription.take(&mut Pair::default()));
+    }
+    ok(set(None));
+    let before = counter.load(Ordering::SeqCst);
+    publisher.publish(&Pair::default());
+    std::thread::sleep(Duration::from_millis(30));
+    assert_eq!(counter.load(Ordering::SeqCst), before, "nobody is called any more");
+}
+
+#[test]
+fn refused_messages_are_not_told_of() {
+    let mut context = Context::new(new_domain());
+    let node = context.node("refused");
+    let lazy = ffi::rmw_qos_profile_t { reliability: ffi::RMW_QOS_POLICY_RELIABILITY_BEST_EFFORT, ..qos() };
+    let (good, bad) = (node.publisher("/t", pair(), &qos()), node.publisher("/t", pair(), &lazy));
+    let subscription = node.subscription("/t", pair(), &qos());
+    let counter = AtomicUsize::new(0);
+    ok(unsafe { rmw_subscription_set_on_new_message_callback(subscription.0, Some(count), address(&counter)) });
+    bad.publish(&Pair::default());
+    std::thread::sleep(Duration::from_millis(30));
+    assert_eq!(counter.load(Ordering::SeqCst), 0);
+    good.publish(&Pair::default());
+    until("a callback", || counter.load(Ordering::SeqCst) > 0);
+}
+
+#[test]
+fn a_callback_and_a_wait_set_both_see_the_message() {
+    let mut context = Context::new(new_domain());
+    let (waits, node) = (context.wait_set(), context.node("shared"));
+    let publisher = node.publisher("/t", pair(), &qos());
+    let subscription = node.subscription("/t", pair(), &qos());
+    let counter = AtomicUsize::new(0);
+    ok(unsafe { rmw_subscription_set_on_new_message_callback(subscription.0, Some(count), address(&counter)) });
+    struct Shared<'a>(Publisher<'a>);
+    unsafe impl Send for Shared<'_> {}
+    unsafe impl Sync for Shared<'_> {}
+    let publisher = Shared(publisher);
+    for round in 1..100 {
+        std::thread::scope(|scope| {
+            let publisher = &publisher;
+            scope.spawn(move || {
+                std::thread::sleep(Duration::from_micros(200));
+                publisher.0.publish(&Pair::default());
+            });
+            let mut what = For { subscriptions: vec![subscription.data()], ..For::default() };
+            ok(waits.wait(&mut what, Some(WATCHDOG)));
+            assert!(!what.subscriptions[0].is_null());
+        });
+        until("a callback", || counter.load(Ordering::SeqCst) >= round);
+        assert!(subscription.take(&mut Pair::default()));
+    }
+}
+
+#[test]
+fn requests_are_told_of() {
+    let mut context = Context::new(new_domain());
+    let node = context.node("requests");
+    let (service, client) = (node.service("/ask", ask()), node.client("/ask", ask()));
+    let (requests, replies) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    ok(unsafe { rmw_service_set_on_new_request_callback(service.0, Some(count), address(&requests)) });
+    ok(unsafe { rmw_client_set_on_new_response_callback(client.0, Some(count), address(&replies)) });
+    let mut number = 0;
+    ok(unsafe { rmw_send_request(client.0, std::ptr::from_ref(&Pair::default()).cast(), &mut number) });
+    until("a callback", || requests.load(Ordering::SeqCst) == 1);
+    assert_eq!(replies.load(Ordering::SeqCst), 0);
+}
+
+#[test]
+fn entities_may_go_with_callbacks_set() {
+    let domain = new_domain();
+    let counter = AtomicUsize::new(0);
+    for _ in 0..20 {
+        let mut context = Context::new(domain);
+        let node = context.node("leaving");
+        let publisher = node.publisher("/t", pair(), &qos());
+        let subscription = node.subscription("/t", pair(), &qos());
+        ok(unsafe { rmw_subscription_set_on_new_message_callback(subscription.0, Some(count), address(&counter)) });
+        publisher.publish(&Pair::default());
+    }
+}
+
+#[test]
+fn events_are_told_of() {
+    let mut context = Context::new(new_domain());
+    let node = context.node("events");
+    let lazy = ffi::rmw_qos_profile_t { reliability: ffi::RMW_QOS_POLICY_RELIABILITY_BEST_EFFORT, ..qos() };
+    let publisher = node.publisher("/t", pair(), &lazy);
+    let mut event = ffi::rmw_event_t::default();
+    let kind = ffi::RMW_EVENT_OFFERED_QOS_INCOMPATIBLE;
+    ok(unsafe { rmw_publisher_event_init(&mut event, publisher.0, kind) });
+    let first = node.subscription("/t", pair(), &qos());
+    let counter = AtomicUsize::new(0);
+    ok(unsafe { rmw_event_set_callback(&mut event, Some(count), address(&counter)) });
+    until("a callback", || counter.load(Ordering::SeqCst) == 1);
+    let second = node.subscription("/t", pair(), &qos());
+    until("a callback", || counter.load(Ordering::SeqCst) == 2);
+    drop((first, second));
+}

@@ -1,0 +1,54 @@
+//! Messages that are only good for a while.
+
+use crate::support::*;
+use crate::types::{pair, Pair};
+use rmw_hazcat_rs::ffi;
+use std::time::Duration;
+
+const SPAN: Duration = Duration::from_millis(60);
+
+fn short_lived() -> ffi::rmw_qos_profile_t {
+    ffi::rmw_qos_profile_t { lifespan: duration(SPAN), ..qos() }
+}
+
+#[test]
+fn expired_messages_are_neither_waited_for_nor_taken() {
+    let mut context = Context::new(new_domain());
+    let (waits, node) = (context.wait_set(), context.node("expiry"));
+    let publisher = node.publisher("/t", pair(), &short_lived());
+    let subscription = node.subscription("/t", pair(), &qos());
+    publisher.publish(&Pair { id: 1, ..Pair::default() });
+    std::thread::sleep(SPAN * 2);
+    let mut what = For { subscriptions: vec![subscription.data()], ..For::default() };
+    assert_eq!(waits.wait(&mut what, Some(Duration::from_millis(5))), ffi::RMW_RET_TIMEOUT);
+    let mut message = Pair::default();
+    assert!(!subscription.take(&mut message));
+
+    // A fresh one behind an expired one.
+    publisher.publish(&Pair { id: 2, ..Pair::default() });
+    std::thread::sleep(SPAN * 2);
+    publisher.publish(&Pair { id: 3, ..Pair::default() });
+    what.subscriptions[0] = subscription.data();
+    ok(waits.wait(&mut what, Some(WATCHDOG)));
+    assert!(subscription.take(&mut message));
+    assert_eq!(message.id, 3);
+    assert!(!subscription.take(&mut message));
+}
+
+#[test]
+fn looking_does_not_keep_more_than_the_depth() {
+    let mut context = Context::new(new_domain());
+    let (waits, node) = (context.wait_set(), context.node("depth"));
+    let long = ffi::rmw_qos_profile_t { lifespan: duration(Duration::from_secs(100)), ..qos() };
+    let publisher = node.publisher("/t", pair(), &long);
+    let subscription = node.subscription("/t", pair(), &ffi::rmw_qos_profile_t { depth: 1, ..qos() });
+    for id in 0..5 {
+        publisher.publish(&Pair { id, ..Pair::default() });
+        let mut what = For { subscriptions: vec![subscription.data()], ..For::default() };
+        ok(waits.wait(&mut what, Some(Duration::ZERO)));
+    }
+    let mut message = Pair::default();
+    assert!(subscription.take(&mut message));
+    assert_eq!(message.id, 4, "the last one, not the one that was looked at first");
+    assert!(!subscription.take(&mut message));
+}

@@ -1,0 +1,21 @@
+//! The exported C functions, called as rcl calls them, over real shared memory.
+//!
+//! Types are made by hand (`types.rs`), so that the tests need no generated messages. Every test has a ROS domain of its
+//! own; several processes are this same binary, started again (`processes.rs`).
+
+// What C does in one line may be in one block here; the contract of all calls is that of rmw's headers.
+#![allow(clippy::multiple_unsafe_ops_per_block, clippy::undocumented_unsafe_blocks)]
+
+mod allocators;
+mod callbacks;
+mod events;
+mod graph;
+mod lifespan;
+mod loans;
+mod options;
+mod processes;
+mod pubsub;
+mod services;
+mod support;
+mod types;
+mod waiting;

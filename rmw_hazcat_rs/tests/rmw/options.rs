@@ -1,0 +1,82 @@
+//! Contexts: discovery ranges, domains, the process's end.
+
+use crate::support::*;
+use rmw_hazcat_rs::abi::graph::rmw_count_publishers;
+use rmw_hazcat_rs::abi::init::rmw_init;
+use rmw_hazcat_rs::abi::init_options::rmw_init_options_fini;
+use rmw_hazcat_rs::ffi;
+
+fn publishers(node: &Node) -> usize {
+    let mut count = 99;
+    ok(unsafe { rmw_count_publishers(node.0, c"/t".as_ptr(), &mut count) });
+    count
+}
+
+#[test]
+fn domains_do_not_see_each_other() {
+    let (mut here, mut there) = (Context::new(new_domain()), Context::new(new_domain()));
+    let (node, other) = (here.node("here"), there.node("there"));
+    let _publisher = other.publisher("/t", crate::types::pair(), &qos());
+    std::thread::sleep(std::time::Duration::from_millis(50));
+    assert_eq!((publishers(&node), publishers(&other)), (0, 1));
+}
+
+#[cfg(rmw_discovery_options)]
+#[test]
+fn a_context_without_discovery_is_alone_and_works() {
+    let domain = new_domain();
+    let mut open = Context::new(domain);
+    let open_node = open.node("open");
+    let _open_publisher = open_node.publisher("/t", crate::types::pair(), &qos());
+    let folder = {
+        let mut isolated = options(domain, default_allocator());
+        isolated.discovery_options.automatic_discovery_range = ffi::RMW_AUTOMATIC_DISCOVERY_RANGE_OFF;
+        let mut alone = Context::with(isolated);
+        let node = alone.node("alone");
+        let publisher = node.publisher("/t", crate::types::pair(), &qos());
+        let subscription = node.subscription("/t", crate::types::pair(), &qos());
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        assert_eq!((publishers(&node), publishers(&open_node)), (1, 1));
+        publisher.publish(&crate::types::Pair { id: 3, ..Default::default() });
+        let mut message = crate::types::Pair::default();
+        assert!(subscription.take(&mut message));
+        assert_eq!(message.id, 3);
+        isolated_folders()
+    };
+    assert!(!folder.is_empty());
+    for path in folder {
+        assert!(!path.exists(), "{path:?}");
+    }
+}
+
+#[cfg(rmw_discovery_options)]
+fn isolated_folders() -> Vec<std::path::PathBuf> {
+    let prefix = format!("hazcat-isolated-{}-{}-", unsafe { libc::getuid() }, std::process::id());
+    let entries = std::fs::read_dir("/dev/shm").unwrap().flatten();
+    entries.map(|entry| entry.path()).filter(|path| path.to_string_lossy().contains(&prefix)).collect()
+}
+
+#[test]
+fn security_cannot_be_enforced() {
+    let mut options = options(new_domain(), default_allocator());
+    options.security_options.enforce_security = ffi::RMW_SECURITY_ENFORCEMENT_ENFORCE;
+    let mut context = ffi::rmw_context_t::default();
+    fails(unsafe { rmw_init(&options, &mut context) }, ffi::RMW_RET_UNSUPPORTED);
+    ok(unsafe { rmw_init_options_fini(&mut options) });
+}
+
+#[test]
+fn nothing_stays_in_shared_memory() {
+    let domain = new_domain();
+    let folder = format!("/dev/shm/hazcat-{}-{domain}", unsafe { libc::getuid() });
+    {
+        let mut context = Context::new(domain);
+        let node = context.node("leaving");
+        let publisher = node.publisher("/t", crate::types::text(), &qos());
+        let _subscription = node.subscription("/t", crate::types::text(), &qos());
+        let _service = node.service("/ask", crate::types::ask());
+        publisher.publish(&crate::types::Text::of("bye"));
+        assert!(std::path::Path::new(&folder).is_dir());
+    }
+    assert!(!std::path::Path::new(&folder).exists());
+}

@@ -1,0 +1,145 @@
+//! Two processes: this test binary, started again with a part to play.
+
+use crate::support::*;
+use crate::types::{ask, pair, text, Pair, Text};
+use rmw_hazcat_rs::abi::client::{rmw_send_request, rmw_service_server_is_available, rmw_take_response};
+use rmw_hazcat_rs::abi::graph::rmw_count_publishers;
+use rmw_hazcat_rs::abi::service::{rmw_send_response, rmw_take_request};
+use rmw_hazcat_rs::ffi;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+const PART: &str = "HAZCAT_TEST_PART";
+
+/// Starts this binary again, to run only the ignored test `part`.
+fn start(part: &str, domain: usize) -> Process {
+    let child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", &format!("processes::{part}"), "--ignored", "--nocapture"])
+        .env(PART, domain.to_string())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    Process(child)
+}
+
+struct Process(Child);
+
+impl Process {
+    fn kill(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn domain() -> Option<usize> {
+    std::env::var(PART).ok().map(|text| text.parse().unwrap())
+}
+
+/// Plays until it is killed.
+#[test]
+#[ignore = "a part of other tests"]
+fn talker() {
+    let Some(domain) = domain() else { return };
+    let mut context = Context::new(domain);
+    let node = context.node("talker");
+    let (pairs, texts) = (node.publisher("/pair", pair(), &qos()), node.publisher("/text", text(), &qos()));
+    for id in 0.. {
+        pairs.publish(&Pair { id, flag: true, value: id as f64 });
+        texts.publish(&Text::of(&format!("text {id}")));
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Answers until it is killed.
+#[test]
+#[ignore = "a part of other tests"]
+fn server() {
+    let Some(domain) = domain() else { return };
+    let mut context = Context::new(domain);
+    let (waits, node) = (context.wait_set(), context.node("server"));
+    let service = node.service("/ask", ask());
+    loop {
+        let mut what = For { services: vec![unsafe { (*service.0).data }], ..For::default() };
+        ok(waits.wait(&mut what, None));
+        let (mut request, mut info, mut taken) = (Pair::default(), ffi::rmw_service_info_t::default(), false);
+        ok(unsafe { rmw_take_request(service.0, &mut info, std::ptr::from_mut(&mut request).cast(), &mut taken) });
+        if taken {
+            let mut response = Text::of(&format!("{} squared is {}", request.id, request.id * request.id));
+            let id = &mut info.request_id;
+            ok(unsafe { rmw_send_response(service.0, id, std::ptr::from_mut(&mut response).cast()) });
+        }
+    }
+}
+
+#[test]
+fn messages_cross_processes_and_the_dead_leave_the_graph() {
+    let domain = new_domain();
+    let mut context = Context::new(domain);
+    let (waits, node) = (context.wait_set(), context.node("listener"));
+    let (pairs, texts) = (node.subscription("/pair", pair(), &qos()), node.subscription("/text", text(), &qos()));
+    let mut talker = start("talker", domain);
+    let (mut message, mut line, mut last, mut received) = (Pair::default(), Text::new(), None, 0);
+    while received < 100 {
+        let mut what = For { subscriptions: vec![pairs.data(), texts.data()], ..For::default() };
+        ok(waits.wait(&mut what, Some(WATCHDOG)));
+        while pairs.take(&mut message) {
+            assert_eq!((message.flag, message.value), (true, message.id as f64));
+            assert!(last.is_none_or(|last| message.id > last), "in order");
+            last = Some(message.id);
+            received += 1;
+        }
+        while texts.take(&mut line) {
+            assert!(line.get().starts_with("text "));
+        }
+    }
+    let publishers = || {
+        let mut count = 99;
+        ok(unsafe { rmw_count_publishers(node.0, c"/pair".as_ptr(), &mut count) });
+        count
+    };
+    until("the talker's appearance", || publishers() == 1);
+    talker.kill();
+    until("the talker's disappearance", || publishers() == 0);
+    // And a new one is heard.
+    let _talker = start("talker", domain);
+    while pairs.take(&mut message) {}
+    let mut what = For { subscriptions: vec![pairs.data()], ..For::default() };
+    ok(waits.wait(&mut what, Some(WATCHDOG)));
+    assert!(pairs.take(&mut message));
+}
+
+#[test]
+fn services_cross_processes() {
+    let domain = new_domain();
+    let mut context = Context::new(domain);
+    let (waits, node) = (context.wait_set(), context.node("client"));
+    let client = node.client("/ask", ask());
+    let mut server = start("server", domain);
+    let available = || {
+        let mut available = false;
+        ok(unsafe { rmw_service_server_is_available(node.0, client.0, &mut available) });
+        available
+    };
+    until("the server's appearance", available);
+    for id in 0..200 {
+        let (request, mut number) = (Pair { id, ..Pair::default() }, 0);
+        ok(unsafe { rmw_send_request(client.0, std::ptr::from_ref(&request).cast(), &mut number) });
+        let mut what = For { clients: vec![unsafe { (*client.0).data }], ..For::default() };
+        ok(waits.wait(&mut what, Some(WATCHDOG)));
+        let (mut response, mut info, mut taken) = (Text::new(), ffi::rmw_service_info_t::default(), false);
+        let out = std::ptr::from_mut(&mut response).cast();
+        ok(unsafe { rmw_take_response(client.0, &mut info, out, &mut taken) });
+        assert!(taken);
+        assert_eq!(info.request_id.sequence_number, number);
+        assert_eq!(response.get(), format!("{id} squared is {}", id * id));
+    }
+    server.kill();
+    until("the server's disappearance", || !available());
+}
