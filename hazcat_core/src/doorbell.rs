@@ -43,6 +43,9 @@ pub fn ring(bell: &AtomicU32, last: &AtomicU64, wake: impl FnOnce(&AtomicU32)) {
     }
     // SYNC bell: Release; what was made ready before is visible to who sees the new value.
     let left = bell.fetch_add(1, Ordering::AcqRel).wrapping_add(1);
+    if planted(Fault::RememberedBeforeWake) {
+        last.store(u64::from(left), Ordering::Relaxed);
+    }
     wake(bell);
     // Only now: a ringer that is stopped before the wake must not let another thread believe it has happened.
     last.store(u64::from(left), Ordering::Relaxed);

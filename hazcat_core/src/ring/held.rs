@@ -40,10 +40,11 @@ pub fn clear(entry: &AtomicU64) {
     entry.store(NOTHING, if planted(Fault::RelaxedClear) { Ordering::Relaxed } else { Ordering::Release });
 }
 
-/// Whether an entry announces nothing.
+/// Whether an entry announces nothing, and may be used for the next announcement by any thread of its subscription.
 #[inline]
 pub fn is_free(entry: &AtomicU64) -> bool {
-    entry.load(Ordering::Relaxed) == NOTHING
+    // SYNC held: Acquire, so that the reads of whoever cleared the entry are over for who sees the next announcement in it.
+    entry.load(if planted(Fault::RelaxedIsFree) { Ordering::Relaxed } else { Ordering::Acquire }) == NOTHING
 }
 
 /// What an entry announces now.

@@ -17,6 +17,10 @@ pub enum Fault {
     NoAcquireAfterScan,
     /// `doorbell::arm` reads the bell without changing it.
     ArmWithoutChange,
+    /// `doorbell::ring` remembers its ring as finished before it has woken anybody.
+    RememberedBeforeWake,
+    /// `held::is_free` is not Acquire.
+    RelaxedIsFree,
 }
 
 /// Whether a bug is planted.

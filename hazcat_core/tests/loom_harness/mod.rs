@@ -110,6 +110,21 @@ fn quieten() {
     });
 }
 
+/// What one thread of a model does to what they share.
+pub type Role<S> = Box<dyn FnOnce(&S)>;
+
+/// Runs each role in a thread of its own and waits for all of them.
+pub fn run<S: 'static>(shared: Arc<S>, roles: Vec<Role<S>>) {
+    let spawn = |role: Role<S>| {
+        let shared = Arc::clone(&shared);
+        loom::thread::spawn(move || role(&shared))
+    };
+    let threads: Vec<_> = roles.into_iter().map(spawn).collect();
+    for thread in threads {
+        thread.join().unwrap();
+    }
+}
+
 /// A ring of `N` slots outside shared memory.
 pub struct Ring<const N: usize> {
     pub head: AtomicU64,

@@ -1,14 +1,13 @@
 //! The place is a copy place: where the first taker of a memory domain leaves its copy of a message for the others of that
 //! domain. The protocol is the slot's: the word is one, removal and second look are the ring's own functions.
 
-use crate::harness::{first, holds, is_found, message, seen};
+use crate::harness::{first, holds, is_found, message, run, seen};
 use crate::pool::{Chunks, Pool, Published};
 use hazcat_core::ids::Sequence;
 use hazcat_core::ring::word::{MessageRef, SlotWord, Tombstone};
 use hazcat_core::ring::{held, Peek, RingView};
 use hazcat_core::sync::seeded::Fault;
 use loom::sync::atomic::{AtomicU64, Ordering};
-use loom::thread;
 use std::sync::Arc;
 
 const COPIER: u16 = 0;
@@ -97,20 +96,10 @@ fn model(twin: Twin) {
         held: AtomicU64::new(held::NOTHING),
         copies: Chunks::new(),
     });
-    let roles: [Box<dyn FnOnce(&Shared) + Send>; 3] = [
-        Box::new(move |shared| copier(shared, twin)),
-        Box::new(reader),
-        Box::new(|shared| {
-            shared.leave(Sequence(first::<1>().0 + 1), message(OTHER_COPIER, 0));
-        }),
-    ];
-    let roles = roles.map(|role| {
-        let shared = Arc::clone(&shared);
-        thread::spawn(move || role(&shared))
-    });
-    for role in roles {
-        role.join().unwrap();
-    }
+    let other = |shared: &Shared| {
+        shared.leave(Sequence(first::<1>().0 + 1), message(OTHER_COPIER, 0));
+    };
+    run(shared, vec![Box::new(move |shared| copier(shared, twin)), Box::new(reader), Box::new(other)]);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The place is a word of a publisher's history: written ahead of the ring, read by late subscriptions.
 
-use crate::harness::{holds, is_found, message, seen, Ring};
+use crate::harness::{holds, is_found, message, run, seen, Ring, Role};
 use crate::pool::{Chunks, Pool, Published};
 use hazcat_core::history::HistoryView;
 use hazcat_core::ids::{PublicationNumber, PublisherIndex};
@@ -9,7 +9,6 @@ use hazcat_core::ring::word::{MessageRef, Tombstone};
 use hazcat_core::ring::AppendError;
 use hazcat_core::sync::seeded::Fault;
 use loom::sync::atomic::{AtomicU64, Ordering};
-use loom::thread;
 use std::sync::Arc;
 
 const OWNER: u16 = 0;
@@ -134,21 +133,11 @@ fn owner(shared: &Shared, mut pool: Pool, twin: Twin) {
     }
 }
 
-fn run(shared: Arc<Shared>, roles: Vec<Box<dyn FnOnce(&Shared) + Send>>) {
-    let roles = roles.into_iter().map(|role| {
-        let shared = Arc::clone(&shared);
-        thread::spawn(move || role(&shared))
-    });
-    for role in roles.collect::<Vec<_>>() {
-        role.join().unwrap();
-    }
-}
-
 fn model(twin: Twin, with_third_party: bool) {
     let shared = Arc::new(Shared::new());
     let mut pool = Pool::new(OWNER, vec![1]);
     pool.published.extend(shared.append(0, 1, false));
-    let mut roles: Vec<Box<dyn FnOnce(&Shared) + Send>> =
+    let mut roles: Vec<Role<Shared>> =
         vec![Box::new(move |shared| owner(shared, pool, twin)), Box::new(move |shared| reader(shared, twin))];
     if with_third_party {
         roles.push(Box::new(|shared: &Shared| {

@@ -16,6 +16,8 @@ mod pool;
 mod record;
 #[cfg(loom)]
 mod slots;
+#[cfg(loom)]
+mod threads;
 
 #[cfg(not(loom))]
 #[test]

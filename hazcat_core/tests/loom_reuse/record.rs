@@ -1,14 +1,13 @@
 //! The announcement lies in a record whose subscription died holding a message, and which a new subscription takes over
 //! while the owner looks: whose announcement counts is decided behind the announcement, never before it.
 
-use crate::harness::{first, holds, is_found, message, seen, Ring};
+use crate::harness::{first, holds, is_found, message, run, seen, Ring, Role};
 use crate::pool::{Chunks, Pool, Published};
 use hazcat_core::ids::{Identity, Sequence};
 use hazcat_core::ring::held::HeldScan;
 use hazcat_core::ring::word::{MessageRef, Tombstone};
 use hazcat_core::ring::{full_fence, held, Peek};
 use loom::sync::atomic::{fence, AtomicU32, AtomicU64, Ordering};
-use loom::thread;
 use std::sync::Arc;
 
 const OWNER: u16 = 0;
@@ -137,16 +136,9 @@ fn model(twin: Twin) {
     // It died holding an earlier message in the same chunk.
     held::announce(&record.held, message(OWNER, 0));
     let shared = Arc::new(Shared { ring: Ring::new(), record, chunks: Chunks::new() });
-    let owner = thread::spawn({
-        let shared = Arc::clone(&shared);
-        move || owner(&shared, twin)
-    });
-    let subscription = thread::spawn({
-        let shared = Arc::clone(&shared);
-        move || subscription(&shared, twin)
-    });
-    owner.join().unwrap();
-    subscription.join().unwrap();
+    let roles: Vec<Role<Shared>> =
+        vec![Box::new(move |shared| owner(shared, twin)), Box::new(move |shared| subscription(shared, twin))];
+    run(Arc::clone(&shared), roles);
     assert!(shared.ring.view().helped_head() > Sequence(first::<1>().0));
 }
 

@@ -1,13 +1,12 @@
 //! The place is a slot of the ring: one slot, two chunks, their owner, a reader, and a third party that overwrites.
 
-use crate::harness::{first, holds, is_found, message, seen, Ring};
+use crate::harness::{first, holds, is_found, message, run, seen, Ring, Role};
 use crate::pool::{Chunks, Pool, Published};
 use hazcat_core::ids::Sequence;
 use hazcat_core::ring::word::Tombstone;
 use hazcat_core::ring::{held, Peek};
 use hazcat_core::sync::seeded::Fault;
 use loom::sync::atomic::AtomicU64;
-use loom::thread;
 use std::sync::Arc;
 
 const OWNER: u16 = 0;
@@ -105,18 +104,12 @@ fn model(twin: Twin, with_third_party: bool) {
     let shared = Arc::new(Shared { ring: Ring::new(), held: AtomicU64::new(held::NOTHING), owners: Chunks::new() });
     let mut pool = Pool::new(OWNER, vec![1]);
     append(&shared, &mut pool, 0);
-    let mut roles: Vec<Box<dyn FnOnce(&Shared) + Send>> =
+    let mut roles: Vec<Role<Shared>> =
         vec![Box::new(move |shared| owner(shared, pool, twin)), Box::new(move |shared| reader(shared, twin))];
     if with_third_party {
         roles.push(Box::new(third_party));
     }
-    let roles = roles.into_iter().map(|role| {
-        let shared = Arc::clone(&shared);
-        thread::spawn(move || role(&shared))
-    });
-    for role in roles.collect::<Vec<_>>() {
-        role.join().unwrap();
-    }
+    run(shared, roles);
 }
 
 const WANTED: [&str; 6] = [
