@@ -22,6 +22,8 @@ pub(super) struct Noted {
     pub(super) sequence: Sequence,
     pub(super) number: PublicationNumber,
     pub(super) publisher: PublisherIndex,
+    /// Which publisher that was.
+    pub(super) instance: u64,
     position: usize,
     word: HistoryWord,
     history: Arc<Segment>,
@@ -61,25 +63,26 @@ pub(super) fn collect(
     positions: Range<Sequence>,
     depth: usize,
     entry: &AtomicU64,
-    accept: impl Fn(&PublisherRecord, Owner) -> bool,
+    mut accept: impl FnMut(PublisherIndex, &PublisherRecord, Owner) -> bool,
 ) -> Vec<Noted> {
     let mut all = Vec::new();
     for (index, record) in topic.layout().publishers().iter().enumerate() {
         // SYNC publisher-active
         let active = record.state.load(Ordering::Acquire) == ACTIVE;
         let owner = Owner::from_word(record.owner.load(Ordering::Acquire));
-        if !active || record.flags.load(Ordering::Relaxed) & flags == 0 || topic.is_gone(owner) || owner == Owner::Free {
+        if !active || record.flags.load(Ordering::Relaxed) & flags == 0 || topic.is_gone(owner) || owner == Owner::Free
+        {
             continue;
         }
         let creator = record.creator.load(Ordering::Relaxed);
         let first = record.segments.first().map_or(0, |id| id.load(Ordering::Acquire));
         let Some(location) = location(record) else { continue };
-        if first == 0 || !accept(record, owner) {
+        let publisher = PublisherIndex(index as u16);
+        if first == 0 || !accept(publisher, record, owner) {
             continue;
         }
         let id = SegmentId(first);
         let Some(segment) = topic.segments.get(id, &topic.folder().path(id, creator)) else { continue };
-        let publisher = PublisherIndex(index as u16);
         let mut own = notes_of(topic, record, publisher, &segment, &location, &positions, entry);
         if record.segments.first().is_none_or(|id| id.load(Ordering::Acquire) != first) {
             // The record changed hands meanwhile: ids are never used twice, and are zeroed before a record is free.
@@ -118,6 +121,7 @@ fn notes_of(
                 sequence,
                 number,
                 publisher,
+                instance: record.instance.load(Ordering::Relaxed),
                 position,
                 word,
                 history: Arc::clone(history),

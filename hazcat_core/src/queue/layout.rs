@@ -137,7 +137,9 @@ pub struct PublisherRecord {
     pad: AtomicU32,
     /// Ids of its segments; zero: none yet. Written before a message lies in the segment.
     pub segments: [AtomicU64; MAX_SEGMENTS],
-    pad2: AtomicU64,
+    /// Random, never the same twice, zero while the fields above are being written: tells the publishers apart that have the
+    /// record one after the other.
+    pub instance: AtomicU64,
     /// Counters for whoever inspects the topic: messages, bytes, messages dropped for want of memory, copies.
     pub counters: [AtomicU64; 8],
     pad3: [AtomicU64; 8],

@@ -38,8 +38,10 @@ pub(super) struct PeerSegment {
 #[derive(Default)]
 pub(super) struct Peer {
     pub(super) segments: [Option<PeerSegment>; MAX_SEGMENTS],
-    /// Highest publication number taken from the history, with the gid it belongs to: not to be taken again from the ring.
-    pub(super) delivered: Option<(crate::ids::Gid, u64)>,
+    /// Whether the subscription listens to the publisher of this instance.
+    pub(super) verdict: Option<(u64, bool)>,
+    /// Instance, and the highest publication number taken from its history: not to be taken again from the ring.
+    pub(super) delivered: Option<(u64, u64)>,
 }
 
 /// All that a subscription knows about publishers, by the index of their record.
@@ -66,6 +68,12 @@ impl Peers {
     #[inline]
     pub(super) fn peer(&self, publisher: usize) -> Option<&Peer> {
         self.by_index.get(publisher)?.as_deref()
+    }
+
+    /// Whether the subscription listens to the publisher that has the record now; `None` while it was not asked.
+    #[inline]
+    pub(super) fn verdict(&self, publisher: usize, instance: u64) -> Option<bool> {
+        self.peer(publisher)?.verdict.filter(|(judged, _)| *judged == instance).map(|(_, accepted)| accepted)
     }
 
     /// The same, made up where nothing is known.
@@ -110,8 +118,11 @@ impl Peers {
 
     /// Unmaps what was retired. Only while no message is held.
     pub(super) fn bury(&mut self) {
-        if !self.retired.is_empty() {
-            self.retired.clear();
-        }
+        self.retired.clear();
+    }
+
+    /// Whether something retired is still mapped.
+    pub(super) fn has_retired(&self) -> bool {
+        !self.retired.is_empty()
     }
 }

@@ -14,8 +14,9 @@ use crate::participant::Participant;
 use crate::payload::chunk::{ChunkHeader, MessageMeta, HEADER_BYTES};
 use crate::ring::word::{MessageRef, CHUNK_UNIT};
 use crate::ring::{full_fence, full_fence_after_rmw, AppendError, RingError};
-use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::atomic::{fence, AtomicU64, Ordering};
 use crate::sys::private_lock::{PrivateGuard, PrivateLock};
+use crate::sys::random::random_u64;
 use crate::sys::{futex, prefetch};
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -202,6 +203,9 @@ impl Publisher {
         let Some(record) = publisher.topic.publisher(index) else {
             return Err(CreateError::TableFull { topic: key.name.clone(), kind: "publisher", limit: 0 });
         };
+        // SYNC instance: zero first, the new one last, for those who read the fields without protection.
+        record.instance.store(0, Ordering::Relaxed);
+        fence(Ordering::Release);
         for segment in &record.segments {
             segment.store(0, Ordering::Relaxed);
         }
@@ -213,6 +217,8 @@ impl Publisher {
         record.gid[1].store(gid[1], Ordering::Relaxed);
         record.creator.store(participant.identity().word(), Ordering::Relaxed);
         record.traits.store(options.traits, Ordering::Relaxed);
+        // SYNC instance
+        record.instance.store(random_u64() | 1, Ordering::Release);
         record.history_depth.store(0, Ordering::Relaxed);
         let flags = (u32::from(options.transient_local) * TRANSIENT_LOCAL) | (u32::from(keep_all) * KEEP_ALL);
         record.flags.store(flags, Ordering::Relaxed);
@@ -557,7 +563,10 @@ impl Publisher {
                 let _ = std::fs::remove_file(path);
             }
         }
-        let owner = if nobody_needs_any { 0 } else { orphan_word(crate::sys::random::random_u64()) };
+        if nobody_needs_any {
+            record.segments.iter().for_each(|id| id.store(0, Ordering::Relaxed));
+        }
+        let owner = if nobody_needs_any { 0 } else { orphan_word(random_u64()) };
         // SYNC record-owner
         record.owner.store(owner, Ordering::Release);
         if state.pool.has_loans() {

@@ -27,7 +27,11 @@ pub struct SampleInfo {
 
 /// Which of a subscription's places a held message occupies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct HeldIndex(pub(super) u8);
+pub struct HeldIndex {
+    pub(super) place: u8,
+    /// Tells this message from others that occupy the place before and after.
+    pub(super) turn: u32,
+}
 
 /// A held message without a lifetime: for callers (a C interface) that keep it in their own books.
 #[derive(Clone, Copy, Debug)]
@@ -67,7 +71,7 @@ impl Taken {
         let payload = message.byte_offset() + HEADER_BYTES;
         let ptr = segment.mapping().range(payload, 0)?;
         let room = segment.mapping().len() - payload;
-        Some(Self { ptr: NonNull::new(ptr.cast_mut())?, room, at, index: HeldIndex(index as u8) })
+        Some(Self { ptr: NonNull::new(ptr.cast_mut())?, room, at, index: HeldIndex { place: index as u8, turn: 0 } })
     }
 
     /// Header and length of the payload; `None` where the header does not belong to what was found, or names more bytes

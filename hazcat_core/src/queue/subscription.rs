@@ -1,7 +1,9 @@
 //! Taking: find the next message, protect it, check it, hand it out.
 
 use super::backlog::{self, Noted};
-use super::layout::{Owner, PublisherRecord, SubscriptionRecord, ACTIVE, INACTIVE, KEEP_ALL, MAX_HELD, TRANSIENT_LOCAL};
+use super::layout::{
+    Owner, PublisherRecord, SubscriptionRecord, ACTIVE, INACTIVE, KEEP_ALL, MAX_HELD, TRANSIENT_LOCAL,
+};
 use super::peers::{PeerSegment, Peers};
 use super::sample::{HeldIndex, RawSample, Sample, Taken};
 use super::topic::{armed_bit, CreateError, Topic};
@@ -12,9 +14,9 @@ use crate::payload::chunk::HEADER_BYTES;
 use crate::payload::segment::Segment;
 use crate::ring::word::{MessageRef, SlotWord, Tombstone};
 use crate::ring::{full_fence, held, Peek};
-use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use crate::sys::{futex, prefetch};
+use crate::sync::atomic::{fence, AtomicBool, AtomicU32, AtomicU64, Ordering};
 use crate::sys::private_lock::{PrivateGuard, PrivateLock};
+use crate::sys::{futex, prefetch};
 use crate::wait::{Attached, LocalBell, Waitable};
 use std::collections::VecDeque;
 use std::ptr::NonNull;
@@ -37,12 +39,7 @@ pub struct SubscriptionOptions {
 
 impl Default for SubscriptionOptions {
     fn default() -> Self {
-        Self {
-            gid: Gid::default(),
-            history: History::KeepLast(10),
-            transient_local: false,
-            accept: Box::new(|_| true),
-        }
+        Self { gid: Gid::default(), history: History::KeepLast(10), transient_local: false, accept: Box::new(|_| true) }
     }
 }
 
@@ -88,13 +85,19 @@ struct Recent {
 
 struct State {
     cursor: Sequence,
+    /// Counts the messages handed out.
+    turn: u32,
     recent: Option<Recent>,
     /// Entries ever used, as in the record.
     used: u32,
     peers: Peers,
     backlog: VecDeque<Noted>,
+    /// Whether the backlog is what keep-all publishers keep for this subscription (else it is the past).
+    backlog_is_kept: bool,
     /// Whether a publisher has been refused: only then must its messages be kept out of the depth.
     refused_any: bool,
+    /// With refused publishers: until this position is published, no more messages than the depth can be unread.
+    within_depth_until: Option<Sequence>,
     lost: u64,
     lost_reported: u64,
 }
@@ -110,6 +113,10 @@ pub struct Subscription {
     attached: Attached,
     /// Whether `backlog` may have something; written under the lock.
     has_backlog: AtomicBool,
+    /// Which message occupies each held entry, by its turn; zero: none.
+    turns: [AtomicU32; MAX_HELD],
+    /// The topic's segments as they were when this subscription last let go of those that are gone.
+    segments_seen: AtomicU64,
     state: PrivateLock<State>,
 }
 
@@ -131,7 +138,9 @@ enum Purpose {
 enum Step {
     Deliver(Taken),
     /// Not for this subscription, or gone: go on behind it.
-    Skip { lost: bool },
+    Skip {
+        lost: bool,
+    },
     /// The slot changed meanwhile: look again.
     Again,
 }
@@ -177,13 +186,18 @@ impl Subscription {
             accept: options.accept,
             attached: Attached::default(),
             has_backlog: AtomicBool::new(false),
+            turns: Default::default(),
+            segments_seen: AtomicU64::new(0),
             state: PrivateLock::new(State {
                 cursor,
+                turn: 0,
                 used: 0,
                 recent: None,
                 peers: Peers::default(),
                 backlog: VecDeque::new(),
+                backlog_is_kept: false,
                 refused_any: false,
+                within_depth_until: None,
                 lost: 0,
                 lost_reported: 0,
             }),
@@ -201,25 +215,36 @@ impl Subscription {
         let Some(record) = self.record() else { return };
         let Some(entry) = self.use_entry(record, &mut state, 0) else { return };
         let depth = self.depth as usize;
-        let past = backlog::collect(&self.topic, TRANSIENT_LOCAL, Sequence(0)..began, depth, entry, |publisher, owner| {
-            self.listens_to(publisher, owner)
-        });
-        self.note_backlog(&mut state, past);
+        let accept = |index, publisher: &_, owner| self.listens_to(&mut state.peers, index, publisher, owner);
+        let past = backlog::collect(&self.topic, TRANSIENT_LOCAL, Sequence(0)..began, depth, entry, accept);
+        self.note_backlog(&mut state, past, false);
     }
 
-    fn note_backlog(&self, state: &mut State, noted: Vec<Noted>) {
+    fn note_backlog(&self, state: &mut State, noted: Vec<Noted>, kept: bool) {
+        state.backlog_is_kept = kept;
         state.backlog.extend(noted);
         self.has_backlog.store(!state.backlog.is_empty(), Ordering::Relaxed);
     }
 
-    fn listens_to(&self, publisher: &PublisherRecord, owner: Owner) -> bool {
+    /// Whether this subscription listens to the publisher that has a record now. Asks once per publisher.
+    fn listens_to(&self, peers: &mut Peers, index: PublisherIndex, publisher: &PublisherRecord, owner: Owner) -> bool {
+        // SYNC instance: the publisher's fields belong to it if it stands before and after they are read.
+        let instance = publisher.instance.load(Ordering::Acquire);
+        if let Some(accepted) = peers.verdict(usize::from(index.0), instance) {
+            return accepted;
+        }
         let owner = match owner {
             Owner::Participant(identity) => Some(identity),
             _ => None,
         };
-        let info =
-            PublisherInfo { gid: publisher.gid(), traits: publisher.traits.load(Ordering::Relaxed), owner };
-        (self.accept)(&info)
+        let info = PublisherInfo { gid: publisher.gid(), traits: publisher.traits.load(Ordering::Relaxed), owner };
+        fence(Ordering::Acquire);
+        let same = publisher.instance.load(Ordering::Relaxed) == instance;
+        let accepted = (self.accept)(&info);
+        if let Some(peer) = peers.peer_mut(usize::from(index.0)).filter(|_| same && instance != 0) {
+            peer.verdict = Some((instance, accepted));
+        }
+        accepted
     }
 
     #[inline]
@@ -233,10 +258,38 @@ impl Subscription {
     fn is_surely_empty(&self, record: &SubscriptionRecord) -> bool {
         // Only this process writes the cursor; a thread that moves it right now makes the answer true or false a moment ago.
         let cursor = Sequence(record.cursor.load(Ordering::Acquire));
-        match self.topic.ring().peek(cursor) {
-            Peek::Empty => !self.has_backlog.load(Ordering::Relaxed),
-            _ => false,
+        if !matches!(self.topic.ring().peek(cursor), Peek::Empty) || self.has_backlog.load(Ordering::Relaxed) {
+            return false;
         }
+        if self.topic.segments_mark() != self.segments_seen.load(Ordering::Relaxed) {
+            self.let_go();
+        }
+        true
+    }
+
+    /// Unmaps the segments of publishers that are gone: until then, their memory does not come back.
+    #[cold]
+    fn let_go(&self) {
+        let mut state = self.lock();
+        self.segments_seen.store(self.topic.segments_mark(), Ordering::Relaxed);
+        self.retire_former(&mut state);
+        if self.record().is_some_and(|record| record.held.iter().all(held::is_free)) {
+            state.peers.bury();
+        } else if state.peers.has_retired() {
+            self.topic.ask_again_later();
+        }
+    }
+
+    /// Retires the segments that no record names any more.
+    fn retire_former(&self, state: &mut State) {
+        let records = self.topic.layout().publishers();
+        let is_current = |publisher: usize, segment: usize, id: u64| {
+            let current = records.get(publisher).and_then(|record| record.segments.get(segment));
+            current.is_some_and(|current| current.load(Ordering::Acquire) == id)
+        };
+        state.peers.prune(is_current);
+        // It may have been retired; the long way finds it again.
+        state.recent = None;
     }
 
     #[inline]
@@ -298,7 +351,14 @@ impl Subscription {
         let mut state = self.lock();
         match self.find(record, &mut state, Purpose::Take)? {
             Found::Nothing => Ok(None),
-            Found::Message(taken) => Ok(Some(taken)),
+            Found::Message(mut taken) => {
+                state.turn = state.turn.wrapping_add(1).max(1);
+                taken.index.turn = state.turn;
+                if let Some(turn) = self.turns.get(usize::from(taken.index.place)) {
+                    turn.store(state.turn, Ordering::Relaxed);
+                }
+                Ok(Some(taken))
+            }
         }
     }
 
@@ -308,10 +368,13 @@ impl Subscription {
     /// [`NotHeld`] where it is not held (any more).
     #[inline]
     pub fn return_raw(&self, index: HeldIndex) -> Result<(), NotHeld> {
-        let entry = self.record().and_then(|record| record.held.get(usize::from(index.0))).ok_or(NotHeld)?;
-        if held::is_free(entry) {
+        if self.topic.participant().check_fork().is_err() {
             return Err(NotHeld);
         }
+        let place = usize::from(index.place);
+        let entry = self.record().and_then(|record| record.held.get(place)).ok_or(NotHeld)?;
+        let turn = self.turns.get(place).filter(|turn| turn.load(Ordering::Relaxed) == index.turn).ok_or(NotHeld)?;
+        turn.store(0, Ordering::Relaxed);
         held::clear(entry);
         Ok(())
     }
@@ -335,6 +398,9 @@ impl Subscription {
 
     /// About how many unread messages there are (those that are not for this subscription included).
     pub fn unread_estimate(&self) -> u64 {
+        if self.topic.participant().check_fork().is_err() {
+            return 0;
+        }
         let state = self.lock();
         let ahead = self.topic.ring().helped_head().0.saturating_sub(state.cursor.0);
         ahead.min(self.depth) + state.backlog.len() as u64
@@ -368,7 +434,12 @@ impl Subscription {
 
     #[inline]
     fn find(&self, record: &SubscriptionRecord, state: &mut State, purpose: Purpose) -> Result<Found, TakeError> {
-        let free = record.held.iter().position(held::is_free).ok_or(TakeError::TooManyHeld { limit: MAX_HELD })?;
+        let Some(free) = record.held.iter().position(held::is_free) else {
+            return match purpose {
+                Purpose::Take => Err(TakeError::TooManyHeld { limit: MAX_HELD }),
+                Purpose::Look => Ok(self.look_without_entry(record, state)),
+            };
+        };
         let index = free as u32;
         let entry = self.use_entry(record, state, index).ok_or(TakeError::Corrupt)?;
         if !state.backlog.is_empty() {
@@ -383,7 +454,14 @@ impl Subscription {
             let word = match ring.peek(at) {
                 Peek::Empty => return Ok(Found::Nothing),
                 Peek::Lapped => {
-                    self.fall_behind(record, state, entry);
+                    if !self.fall_behind(record, state, entry) {
+                        // Within the depth, and gone all the same: somebody has scribbled on the slot, or on `head`.
+                        if ring.head() <= at {
+                            return Err(TakeError::Corrupt);
+                        }
+                        state.lost += 1;
+                        self.advance(record, state);
+                    }
                     if !state.backlog.is_empty() {
                         if let Some(sample) = self.find_in_backlog(record, entry, index, state, purpose) {
                             return Ok(Found::Message(sample));
@@ -393,12 +471,11 @@ impl Subscription {
                 }
                 Peek::Present(word) => word,
             };
-            if !self.keep_all && self.is_beyond_depth(at) && self.fall_behind(record, state, entry) {
+            if !self.keep_all && self.is_beyond_depth(state, at) && self.fall_behind(record, state, entry) {
                 continue;
             }
             let Some(message) = word.message_ref() else {
-                state.lost += u64::from(word.tombstone_kind() == Some(Tombstone::Dropped));
-                self.advance(record, state);
+                self.pass_tombstone(record, state, word);
                 continue;
             };
             match self.examine(at, word, message, entry, index, state, purpose) {
@@ -418,12 +495,41 @@ impl Subscription {
         Err(TakeError::Corrupt)
     }
 
-    /// Whether more messages than the depth are there at and behind `at`, without touching `head`.
+    /// Whether there is something to take, for a subscription that has no place left to take it to.
+    #[cold]
+    fn look_without_entry(&self, record: &SubscriptionRecord, state: &mut State) -> Found {
+        let something = Found::Message(placeholder(0));
+        if !state.backlog.is_empty() {
+            return something;
+        }
+        for _ in 0..self.topic.ring().capacity() {
+            match self.topic.ring().peek(state.cursor) {
+                Peek::Empty => return Found::Nothing,
+                Peek::Lapped => return something,
+                Peek::Present(word) => match word.message_ref() {
+                    None => self.pass_tombstone(record, state, word),
+                    Some(message) if self.is_of_accepted(state, message.publisher()) => return something,
+                    Some(_) => self.advance(record, state),
+                },
+            }
+        }
+        something
+    }
+
+    fn pass_tombstone(&self, record: &SubscriptionRecord, state: &mut State, word: SlotWord) {
+        if let Some((publisher, Tombstone::Dropped)) = word.tombstone_kind() {
+            state.lost += u64::from(self.is_of_accepted(state, publisher));
+        }
+        self.advance(record, state);
+    }
+
+    /// Whether more messages than the depth may be there at and behind `at`, without touching `head`.
     #[inline]
-    fn is_beyond_depth(&self, at: Sequence) -> bool {
+    fn is_beyond_depth(&self, state: &State, at: Sequence) -> bool {
         let ring = self.topic.ring();
-        let there = |offset: u64| !matches!(ring.peek(Sequence(at.0.wrapping_add(offset))), Peek::Empty);
-        there(1) && there(self.depth)
+        let there = |at: Sequence| !matches!(ring.peek(at), Peek::Empty);
+        let ahead = |offset: u64| Sequence(at.0.wrapping_add(offset));
+        there(ahead(1)) && there(ahead(self.depth)) && state.within_depth_until.is_none_or(there)
     }
 
     /// Moves the cursor behind the message it stands at.
@@ -438,7 +544,7 @@ impl Subscription {
     #[inline]
     fn store_cursor(&self, record: &SubscriptionRecord, state: &State) {
         let mut cursor = state.cursor;
-        if self.keep_all {
+        if self.keep_all && state.backlog_is_kept {
             // What it still has to fetch from histories must stay there: keep-all publishers look at the cursor.
             cursor = state.backlog.front().map_or(cursor, |noted| noted.sequence.min(cursor));
         }
@@ -568,16 +674,18 @@ impl Subscription {
                 }
             }
         };
-        let Some(mapped) = &known.mapped else { return Step::Skip { lost: true } };
-        let Some(taken) = Taken::locate(mapped, message, Some(at), index) else { return Step::Skip { lost: true } };
+        let Some(mapped) = known.mapped.clone() else { return Step::Skip { lost: true } };
+        let Some(taken) = Taken::locate(&mapped, message, Some(at), index) else { return Step::Skip { lost: true } };
         let Some((header, _)) = taken.content() else { return Step::Skip { lost: true } };
-        if let Some((gid, number)) = state.peers.peer(publisher).and_then(|peer| peer.delivered) {
-            if gid == header.gid() && header.number().0 <= number {
+        if let Some(peer) = state.peers.peer_mut(publisher) {
+            let instance = record.instance.load(Ordering::Relaxed);
+            if peer.delivered.is_some_and(|(of, last)| of == instance && header.number().0 <= last) {
                 return Step::Skip { lost: false };
             }
-        } else {
-            state.recent = Some(Recent { publisher: message.publisher(), segment, id, mapped: Arc::clone(mapped) });
+            // A publisher's numbers grow along the ring: nothing that comes was delivered before.
+            peer.delivered = None;
         }
+        state.recent = Some(Recent { publisher: message.publisher(), segment, id, mapped });
         Step::Deliver(taken)
     }
 
@@ -585,7 +693,7 @@ impl Subscription {
     #[cold]
     fn meet(&self, message: MessageRef, record: &PublisherRecord, id: u64, state: &mut State) -> bool {
         let owner = Owner::from_word(record.owner.load(Ordering::Acquire));
-        let accepted = self.listens_to(record, owner);
+        let accepted = self.listens_to(&mut state.peers, message.publisher(), record, owner);
         let mapped = if accepted {
             let creator = record.creator.load(Ordering::Relaxed);
             let id = SegmentId(id);
@@ -596,17 +704,11 @@ impl Subscription {
         } else {
             None
         };
-        let records = self.topic.layout().publishers();
-        state.peers.prune(|publisher, segment, id| {
-            let current = records.get(publisher).and_then(|record| record.segments.get(segment));
-            current.is_some_and(|current| current.load(Ordering::Acquire) == id)
-        });
+        self.retire_former(state);
         if self.record().is_some_and(|record| record.held.iter().filter(|entry| !held::is_free(entry)).count() <= 1) {
             // Nothing is held but the message that is being looked at, and that lies in none of the retired segments.
             state.peers.bury();
         }
-        // It may be about to be retired; the long way finds it again.
-        state.recent = None;
         let known = PeerSegment { id, accepted, mapped };
         state.peers.remember(usize::from(message.publisher().0), message.segment(), known);
         true
@@ -626,18 +728,18 @@ impl Subscription {
             let sample = noted.protect(entry).and_then(|message| {
                 let taken = Taken::locate(&noted.segment, message, None, index)?;
                 let (header, _) = taken.content()?;
-                (header.number() == noted.number).then_some((taken, header.gid(), noted.number.0))
+                (header.number() == noted.number).then_some(taken)
             });
             match sample {
-                Some((sample, ..)) if purpose == Purpose::Look => {
+                Some(sample) if purpose == Purpose::Look => {
                     held::clear(entry);
                     return Some(sample);
                 }
-                Some((sample, gid, number)) => {
+                Some(sample) => {
                     state.recent = None;
                     let publisher = usize::from(noted.publisher.0);
                     if let Some(peer) = state.peers.peer_mut(publisher) {
-                        peer.delivered = Some((gid, number));
+                        peer.delivered = Some((noted.instance, noted.number.0));
                     }
                     if let Some(noted) = state.backlog.pop_front() {
                         // Stays mapped while the message may be held.
@@ -667,27 +769,24 @@ impl Subscription {
     /// cursor moved.
     #[cold]
     fn fall_behind(&self, record: &SubscriptionRecord, state: &mut State, entry: &AtomicU64) -> bool {
-        let ring = self.topic.ring();
-        let head = ring.helped_head();
+        let head = self.topic.ring().helped_head();
         let from = state.cursor;
+        self.judge_all(state);
         let mut target = Sequence(head.0.saturating_sub(self.depth));
-        if state.refused_any {
-            target = self.skip_refused(state, head, target);
+        state.within_depth_until = None;
+        if state.refused_any && !self.keep_all {
+            target = self.target_among_accepted(state, head, target);
         }
         if target <= from {
             return false;
         }
-        let mut lost = target.0 - from.0;
-        if state.refused_any {
-            let oldest = Sequence(head.0.saturating_sub(ring.capacity()));
-            lost = (from.max(oldest).0..target.0).filter(|at| self.is_listened_to(state, Sequence(*at))).count() as u64
-                + oldest.0.saturating_sub(from.0);
-        }
+        let mut lost =
+            if state.refused_any { self.accepted_between(state, from, target, head) } else { target.0 - from.0 };
         if self.keep_all {
-            let accept = |publisher: &PublisherRecord, owner| self.listens_to(publisher, owner);
+            let accept = |index, publisher: &_, owner| self.listens_to(&mut state.peers, index, publisher, owner);
             let kept = backlog::collect(&self.topic, KEEP_ALL, from..target, usize::MAX, entry, accept);
             lost = lost.saturating_sub(kept.len() as u64);
-            self.note_backlog(state, kept);
+            self.note_backlog(state, kept, true);
         }
         state.lost += lost;
         state.cursor = target;
@@ -695,30 +794,61 @@ impl Subscription {
         true
     }
 
-    /// Goes back from `target` until `depth` messages that are listened to lie between there and `head`.
-    fn skip_refused(&self, state: &State, head: Sequence, target: Sequence) -> Sequence {
-        let oldest = Sequence(head.0.saturating_sub(self.topic.ring().capacity() / 2)).max(state.cursor);
+    /// Decides about every publisher that may have messages in the ring.
+    fn judge_all(&self, state: &mut State) {
+        let mut refused_any = false;
+        for (index, record) in self.topic.layout().publishers().iter().enumerate() {
+            let owner = Owner::from_word(record.owner.load(Ordering::Acquire));
+            if owner != Owner::Free {
+                refused_any |= !self.listens_to(&mut state.peers, PublisherIndex(index as u16), record, owner);
+            }
+        }
+        state.refused_any = refused_any;
+    }
+
+    /// Goes back from `head` until `depth` messages of accepted publishers lie between there and `head`. Where there are not
+    /// so many, remembers how many more may come before it is worth looking again.
+    fn target_among_accepted(&self, state: &mut State, head: Sequence, most: Sequence) -> Sequence {
+        let capacity = self.topic.ring().capacity();
+        let oldest = Sequence(head.0.saturating_sub(capacity - capacity / 4)).max(state.cursor);
         let mut wanted = self.depth;
         let mut at = head;
         while at > oldest && wanted > 0 {
             at.0 -= 1;
-            wanted -= u64::from(self.is_listened_to(state, at));
+            wanted -= u64::from(self.is_from_accepted(state, at));
         }
-        at.min(target).max(state.cursor)
+        state.within_depth_until = Some(Sequence(head.0.wrapping_add(wanted)));
+        at.min(most).max(state.cursor)
     }
 
-    /// Whether the message at a position is from a publisher that is not refused, as far as is known.
-    fn is_listened_to(&self, state: &State, at: Sequence) -> bool {
+    /// How many messages of accepted publishers stood between two positions. What has been overwritten is taken to have been
+    /// theirs as often as what is still there.
+    fn accepted_between(&self, state: &State, from: Sequence, to: Sequence, head: Sequence) -> u64 {
+        let oldest = Sequence(head.0.saturating_sub(self.topic.ring().capacity()));
+        let count = |from: Sequence, to: Sequence| {
+            (from.0..to.0).filter(|at| self.is_from_accepted(state, Sequence(*at))).count() as u64
+        };
+        let overwritten = oldest.0.saturating_sub(from.0);
+        let mut accepted = count(from.max(oldest), to);
+        if overwritten > 0 {
+            let share = count(oldest, head) as f64 / (head.0 - oldest.0).max(1) as f64;
+            accepted += (overwritten as f64 * share).round() as u64;
+        }
+        accepted
+    }
+
+    /// Whether the message at a position is, or was, from an accepted publisher, as far as is known.
+    fn is_from_accepted(&self, state: &State, at: Sequence) -> bool {
         let Peek::Present(word) = self.topic.ring().peek(at) else { return true };
-        let Some(message) = word.message_ref() else { return word.tombstone_kind() == Some(Tombstone::Dropped) };
-        let id = self.topic.publisher(message.publisher()).and_then(|record| record.segments.get(message.segment()));
-        let Some(id) = id else { return true };
-        let known = state.peers.known(
-            usize::from(message.publisher().0),
-            message.segment(),
-            id.load(Ordering::Acquire),
-        );
-        known.is_none_or(|known| known.accepted)
+        let message = word.message_ref().map(MessageRef::publisher);
+        let publisher = message.or_else(|| word.tombstone_kind().map(|(publisher, _)| publisher));
+        publisher.is_none_or(|publisher| self.is_of_accepted(state, publisher))
+    }
+
+    fn is_of_accepted(&self, state: &State, publisher: PublisherIndex) -> bool {
+        let Some(record) = self.topic.publisher(publisher) else { return true };
+        let instance = record.instance.load(Ordering::Acquire);
+        state.peers.verdict(usize::from(publisher.0), instance).unwrap_or(true)
     }
 
     /// Leaves the topic. Idempotent; `take` answers `None` afterwards only because nothing arrives any more.
@@ -742,7 +872,7 @@ impl Subscription {
 
 /// What a look answers: nobody reads it.
 fn placeholder(index: u32) -> Taken {
-    Taken { ptr: NonNull::dangling(), room: 0, at: None, index: HeldIndex(index as u8) }
+    Taken { ptr: NonNull::dangling(), room: 0, at: None, index: HeldIndex { place: index as u8, turn: 0 } }
 }
 
 impl Waitable for Subscription {

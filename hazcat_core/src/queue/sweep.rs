@@ -88,6 +88,9 @@ impl NewsListener for Keeper {
     fn on_tick(&self) {
         let Some(participant) = self.participant.upgrade() else { return };
         Self::sweep_topics(&participant);
+        for topic in topic::open_topics(participant.identity()) {
+            topic.update_segments_mark();
+        }
         let due = self.directory.lock().unwrap_or_else(PoisonError::into_inner).due;
         if due {
             self.sweep_directory(&participant);

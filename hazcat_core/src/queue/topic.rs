@@ -12,7 +12,7 @@ use crate::domain::host::SegmentFolder;
 use crate::ids::{Identity, PublisherIndex, SubscriptionIndex};
 use crate::participant::Participant;
 use crate::ring::{held, RingView};
-use crate::sync::atomic::Ordering;
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sys::fork::ForkGuarded;
 use crate::sys::mapping::{Access, Mapping};
 use crate::sys::ofd_lock::{self, LockKind};
@@ -96,6 +96,10 @@ pub struct Topic {
     folder: SegmentFolder,
     /// Other publishers' segments, mapped once for all subscriptions of this process.
     pub(super) segments: SegmentCache,
+    /// Changes when segments come and go; see [`Topic::segments_mark`].
+    segments_mark: AtomicU64,
+    /// Whether a subscription could not let go of a segment yet.
+    ask_again: AtomicBool,
 }
 
 type Registry = Mutex<HashMap<(Identity, PathBuf), Weak<Topic>>>;
@@ -164,6 +168,8 @@ impl Topic {
                         lock,
                         folder,
                         segments: SegmentCache::default(),
+                        segments_mark: AtomicU64::new(0),
+                        ask_again: AtomicBool::new(false),
                     });
                     registry.retain(|_, weak| weak.strong_count() > 0);
                     registry.insert(place, Arc::downgrade(&open));
@@ -270,6 +276,28 @@ impl Topic {
         self.layout.publishers().get(usize::from(index.0))
     }
 
+    /// Changes about a second after publishers have come or gone: then subscriptions let go of segments.
+    #[inline]
+    pub(super) fn segments_mark(&self) -> u64 {
+        self.segments_mark.load(Ordering::Relaxed)
+    }
+
+    /// Has the mark change once more, for a subscription that holds messages now.
+    pub(super) fn ask_again_later(&self) {
+        self.ask_again.store(true, Ordering::Relaxed);
+    }
+
+    /// Looks which segments there are.
+    pub(super) fn update_segments_mark(&self) {
+        // The instance tells of publishers that came and went since the last look.
+        let words = self.layout.publishers().iter().flat_map(|record| record.segments.iter().chain([&record.instance]));
+        let seen = words.fold(0u64, |mark, word| mark.rotate_left(7) ^ word.load(Ordering::Relaxed));
+        let again = u64::from(self.ask_again.swap(false, Ordering::Relaxed));
+        // The highest bit only tells one asking from the next.
+        let asked = (self.segments_mark() >> 63) ^ again;
+        self.segments_mark.store((seen & (u64::MAX >> 1)) | (asked << 63), Ordering::Relaxed);
+    }
+
     /// Whether a record's owner is dead for certain (probed now), or has left.
     pub fn is_gone(&self, owner: Owner) -> bool {
         match owner {
@@ -344,7 +372,7 @@ impl Topic {
     }
 
     /// Makes a record ours if it is free or its owner is dead.
-    pub(super) fn take_over(&self, owner: &crate::sync::atomic::AtomicU64) -> bool {
+    pub(super) fn take_over(&self, owner: &AtomicU64) -> bool {
         // SYNC record-owner: pairs with the Release that frees a record.
         let word = owner.load(Ordering::Acquire);
         let who = Owner::from_word(word);

@@ -47,7 +47,7 @@ pub enum Peek {
     Empty,
     /// A message (or a tombstone) of exactly this position.
     Present(SlotWord),
-    /// The ring has gone at least one lap further: what stood here is gone.
+    /// The ring has gone at least one lap further: what stood here is gone. (Or somebody scribbled: `head` tells.)
     Lapped,
 }
 
@@ -124,12 +124,12 @@ impl<'a> RingView<'a> {
         // SYNC ring-slot: pairs with the AcqRel exchange in `append`; what the publisher wrote before is visible.
         let word = SlotWord(self.slot(at).load(Ordering::Acquire));
         let ahead = SlotWord::lap_tag(u64::from(word.lap()).wrapping_sub(u64::from(self.lap(at))));
-        if ahead == 0 {
-            Peek::Present(word)
-        } else if ahead > SlotWord::LAP_MASK / 2 {
-            Peek::Empty
-        } else {
-            Peek::Lapped
+        // Exactly the lap before: a slot is never further behind a position that is not published yet. A reader may be any
+        // number of laps behind the slot, more than half of all tags too.
+        match ahead {
+            0 => Peek::Present(word),
+            SlotWord::LAP_MASK => Peek::Empty,
+            _ => Peek::Lapped,
         }
     }
 
@@ -199,7 +199,7 @@ impl<'a> RingView<'a> {
         // SYNC ring-slot: AcqRel, see `append`; the failure is an observation too, made before the caller's fence.
         let _ = self.slot(at).compare_exchange(
             word.0,
-            SlotWord::tombstone(lap, why).0,
+            SlotWord::tombstone(lap, message.publisher(), why).0,
             Ordering::AcqRel,
             Ordering::Acquire,
         );
@@ -208,7 +208,8 @@ impl<'a> RingView<'a> {
     /// Every message that stands in the ring now, oldest position first.
     pub fn messages(&self) -> impl Iterator<Item = (Sequence, MessageRef)> + '_ {
         let head = self.helped_head().0;
-        let first = head.saturating_sub(self.capacity());
+        // No message has a position before the first lap.
+        let first = head.saturating_sub(self.capacity()).max(self.capacity());
         (first..head).filter_map(move |at| match self.peek(Sequence(at)) {
             Peek::Present(word) => word.message_ref().map(|message| (Sequence(at), message)),
             _ => None,

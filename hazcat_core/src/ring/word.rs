@@ -7,7 +7,7 @@
 //! | 30..34 | segment | which of that publisher's payload segments |
 //! | 0..30 | chunk | offset in that segment in units of [`CHUNK_UNIT`] bytes |
 //!
-//! A segment and chunk of all ones is a tombstone; its publisher field says why the message is gone.
+//! A segment of all ones is a tombstone: its publisher field says whose message is gone, its chunk field why.
 
 use crate::ids::PublisherIndex;
 
@@ -25,7 +25,8 @@ const SEGMENT_BITS: u32 = 4;
 const PUBLISHER_BITS: u32 = 10;
 const LAP_BITS: u32 = 20;
 const PLACE_BITS: u32 = CHUNK_BITS + SEGMENT_BITS;
-const PLACE_MASK: u64 = (1 << PLACE_BITS) - 1;
+/// All ones in the segment field: no message.
+const NO_SEGMENT: u64 = ((1 << SEGMENT_BITS) - 1) << CHUNK_BITS;
 const BODY_BITS: u32 = PLACE_BITS + PUBLISHER_BITS;
 const BODY_MASK: u64 = (1 << BODY_BITS) - 1;
 
@@ -44,7 +45,7 @@ impl MessageRef {
 
     /// Reads what [`MessageRef::word`] wrote; `None` for a tombstone. Other bits than the body's are ignored.
     pub const fn from_word(word: u64) -> Option<Self> {
-        if word & PLACE_MASK == PLACE_MASK {
+        if word & NO_SEGMENT == NO_SEGMENT {
             None
         } else {
             Some(Self(word & BODY_MASK))
@@ -106,13 +107,14 @@ impl SlotWord {
         Self((lap as u64) << BODY_BITS | message.0)
     }
 
-    /// A tombstone of a lap.
-    pub const fn tombstone(lap: u32, why: Tombstone) -> Self {
+    /// A tombstone of a lap, in place of a message of `publisher`.
+    pub const fn tombstone(lap: u32, publisher: PublisherIndex, why: Tombstone) -> Self {
         let reason = match why {
             Tombstone::Expired => 0,
             Tombstone::Dropped => 1,
         };
-        Self((lap as u64) << BODY_BITS | reason << PLACE_BITS | PLACE_MASK)
+        let publisher = publisher.0 as u64 & ((1 << PUBLISHER_BITS) - 1);
+        Self((lap as u64) << BODY_BITS | publisher << PLACE_BITS | NO_SEGMENT | reason)
     }
 
     /// Tag of the lap the word belongs to.
@@ -127,16 +129,14 @@ impl SlotWord {
         MessageRef::from_word(self.0)
     }
 
-    /// Why there is no message, if there is none.
-    pub const fn tombstone_kind(self) -> Option<Tombstone> {
-        if self.0 & PLACE_MASK != PLACE_MASK {
+    /// Whose message is gone and why, if there is none.
+    pub const fn tombstone_kind(self) -> Option<(PublisherIndex, Tombstone)> {
+        if self.0 & NO_SEGMENT != NO_SEGMENT {
             return None;
         }
-        if (self.0 >> PLACE_BITS) & ((1 << PUBLISHER_BITS) - 1) == 0 {
-            Some(Tombstone::Expired)
-        } else {
-            Some(Tombstone::Dropped)
-        }
+        let publisher = PublisherIndex(((self.0 >> PLACE_BITS) & ((1 << PUBLISHER_BITS) - 1)) as u16);
+        let why = if self.0 & ((1 << CHUNK_BITS) - 1) == 0 { Tombstone::Expired } else { Tombstone::Dropped };
+        Some((publisher, why))
     }
 }
 
@@ -162,10 +162,13 @@ mod tests {
     }
 
     #[test]
-    fn tombstones_keep_lap_and_reason() {
+    fn tombstones_keep_lap_publisher_and_reason() {
         for why in [Tombstone::Expired, Tombstone::Dropped] {
-            let word = SlotWord::tombstone(77, why);
-            assert_eq!((word.lap(), word.message_ref(), word.tombstone_kind()), (77, None, Some(why)));
+            for publisher in [PublisherIndex(0), PublisherIndex(1023)] {
+                let word = SlotWord::tombstone(77, publisher, why);
+                assert_eq!((word.lap(), word.message_ref()), (77, None));
+                assert_eq!(word.tombstone_kind(), Some((publisher, why)));
+            }
         }
     }
 }
