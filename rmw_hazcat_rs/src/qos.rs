@@ -1,7 +1,7 @@
 //! Quality of service in this library's own terms: what an endpoint really does, every default resolved.
 //!
 //! A [`Qos`] never holds "system default", "best available" or "unknown". It is what `*_get_actual_qos` reports, what
-//! the graph carries, and what decides whether a publisher and a subscription match ([`Qos::incompatibilities`]).
+//! the graph carries, and what decides whether a publisher and a subscription match ([`Traits::incompatibility`]).
 
 use crate::ffi;
 
