@@ -67,9 +67,12 @@ class Process:
     def running(self):
         return self._process.poll() is None
 
-    def interrupt(self):
-        """Ctrl-C, to the program and its children."""
-        self._signal(signal.SIGINT)
+    def interrupt(self, children=True):
+        """Ctrl-C, to the program and its children or to it alone."""
+        if children:
+            self._signal(signal.SIGINT)
+        else:
+            self._process.send_signal(signal.SIGINT)
 
     def kill(self):
         self._signal(signal.SIGKILL)

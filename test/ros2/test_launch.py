@@ -14,10 +14,12 @@ def check(arguments, ros):
     with Process(command, ros) as launch:
         for number in range(3, 8):
             launch.wait_for(f'I heard: [Hello World: {number}]', timeout=90)
-        launch.interrupt()
+        launch.interrupt(children=False)
         launch.wait(30)
-        said = [match[1] for match in map(SAID.search, launch.lines) if match]
-        heard = [match[1] for match in map(HEARD.search, launch.lines) if match]
+        # When interrupted, launch may print a program's last line again: the same down to its time stamp.
+        lines = list(dict.fromkeys(launch.lines))
+        said = [match[1] for match in map(SAID.search, lines) if match]
+        heard = [match[1] for match in map(HEARD.search, lines) if match]
     assert len(said) >= 7
     # What was said at the very moment of the interrupt may be lost with the listener.
     assert heard in (said, said[:-1]), launch.output
