@@ -40,8 +40,7 @@ add_custom_target(rmw_hazcat_rs_cargo ALL
   WORKING_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR}
   COMMENT "cargo build (${_profile})"
   USES_TERMINAL VERBATIM)
-install(FILES ${HAZCAT_LIBRARY} DESTINATION lib
-  PERMISSIONS OWNER_READ OWNER_WRITE OWNER_EXECUTE GROUP_READ GROUP_EXECUTE WORLD_READ WORLD_EXECUTE)
+install(PROGRAMS ${HAZCAT_LIBRARY} DESTINATION lib)  # executable, as linkers make libraries
 
 # Where no ROS 2 is sourced, our declaration of the rmw interface stands in for the headers of `rmw`.
 add_library(rmw_hazcat_rs_library INTERFACE)

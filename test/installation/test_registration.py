@@ -2,6 +2,7 @@
 
 import os
 import re
+import sys
 
 import pytest
 from processes import run
@@ -34,7 +35,7 @@ def test_the_library_needs_librcutils_and_the_c_library_only(prefix):
 
 def test_the_library_resolves_all_its_symbols(prefix):
     """As rmw_implementation opens it: every symbol bound at once, in a process that has loaded nothing else."""
-    run(['python3', '-c', 'import ctypes, os, sys; ctypes.CDLL(sys.argv[1], os.RTLD_NOW | os.RTLD_LOCAL)',
+    run([sys.executable, '-c', 'import ctypes, os, sys; ctypes.CDLL(sys.argv[1], os.RTLD_NOW | os.RTLD_LOCAL)',
          prefix / 'lib' / 'librmw_hazcat_rs.so'])
 
 
