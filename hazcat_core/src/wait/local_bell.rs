@@ -2,30 +2,37 @@
 
 use crate::doorbell;
 use crate::participant::OwnBell;
+use crate::sys::fork::ForkMark;
 use crate::sys::futex;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A bell of a wait set of this process. Peers reach it by its index in this participant's bell page.
-pub struct LocalBell(OwnBell);
+pub struct LocalBell {
+    bell: OwnBell,
+    /// The bell's page does not exist in a forked child.
+    mark: ForkMark,
+}
 
 impl LocalBell {
     pub(super) fn new(bell: OwnBell) -> Self {
-        Self(bell)
+        Self { bell, mark: ForkMark::here() }
     }
 
     /// Its index in the participant's bell page.
     pub fn index(&self) -> u32 {
-        self.0.index()
+        self.bell.index()
     }
 
     /// The word that its wait set sleeps on.
     pub(super) fn word(&self) -> &crate::sync::atomic::AtomicU32 {
-        self.0.word()
+        self.bell.word()
     }
 
-    /// Wakes its wait set.
+    /// Wakes its wait set. Nothing happens in a forked child: nobody waits there.
     pub fn ring(&self) {
-        doorbell::ring_always(self.word(), futex::wake_all);
+        if self.mark.check().is_ok() {
+            doorbell::ring_always(self.word(), futex::wake_all);
+        }
     }
 }
 

@@ -5,11 +5,15 @@ use super::Waitable;
 use crate::doorbell;
 use crate::participant::Participant;
 use crate::ring::full_fence;
-use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::spin_hint;
 use crate::sys::futex;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+/// Longest wait that counts as it is, in nanoseconds: after a pause of any length, a few short waits are enough to look
+/// around again.
+const LONG_WAIT: u64 = 1_000_000;
 
 /// How a wait ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +47,8 @@ pub struct WaitSet {
     bell: Arc<LocalBell>,
     busy: AtomicBool,
     spin: Duration,
+    /// How long waits have taken lately, in nanoseconds: a moving average over about four of them.
+    typical: AtomicU64,
 }
 
 /// Marks the wait set as not waited on any more, however the wait ends.
@@ -55,8 +61,12 @@ impl Drop for Turn<'_> {
 }
 
 impl WaitSet {
-    /// A wait set of a participant. It spins for `HAZCAT_SPIN_US` microseconds before it sleeps (default: 20, or 0 where
-    /// there is one processor).
+    /// A wait set of a participant.
+    ///
+    /// Where waits have lately been short, it looks around before it sleeps, for at most `HAZCAT_SPIN_US` microseconds
+    /// (default: 100, or 0 where there is one processor): being woken takes tens of microseconds on an idle processor.
+    /// Where waits are longer than that, as in a node that is called a thousand times a second or less, it sleeps at once
+    /// and costs nothing.
     ///
     /// # Errors
     /// [`WaitError::NoBell`].
@@ -67,10 +77,11 @@ impl WaitSet {
             bell: Arc::new(LocalBell::new(bell)),
             busy: AtomicBool::new(false),
             spin: default_spin(),
+            typical: AtomicU64::new(0),
         })
     }
 
-    /// Sets how long a wait looks around before it sleeps.
+    /// Sets how long a wait looks around, at the most, before it sleeps; zero: it sleeps at once.
     pub fn set_spin(&mut self, spin: Duration) {
         self.spin = spin;
     }
@@ -110,21 +121,30 @@ impl WaitSet {
         if timeout == Some(Duration::ZERO) {
             return Ok(WaitOutcome::TimedOut);
         }
-        let deadline = futex::deadline_after(timeout);
-        if self.spin_until_ready(visit, deadline) {
-            return Ok(WaitOutcome::Ready);
-        }
-        let outcome = self.sleep_until_ready(visit, deadline);
-        for_all(visit, |item| item.disarm(&self.bell));
+        let began = Instant::now();
+        let deadline = timeout.and_then(|timeout| began.checked_add(timeout));
+        let outcome = if self.spin_until_ready(visit, began, deadline) {
+            WaitOutcome::Ready
+        } else {
+            let outcome = self.sleep_until_ready(visit, deadline);
+            for_all(visit, |item| item.disarm(&self.bell));
+            outcome
+        };
+        self.note_wait(began.elapsed());
         Ok(outcome)
     }
 
-    fn spin_until_ready(&self, visit: &Visit<'_>, deadline: Option<Instant>) -> bool {
-        if self.spin.is_zero() {
+    fn note_wait(&self, took: Duration) {
+        let took = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX).min(LONG_WAIT);
+        let typical = self.typical.load(Ordering::Relaxed);
+        self.typical.store(typical - typical / 4 + took / 4, Ordering::Relaxed);
+    }
+
+    fn spin_until_ready(&self, visit: &Visit<'_>, began: Instant, deadline: Option<Instant>) -> bool {
+        if self.spin.is_zero() || u128::from(self.typical.load(Ordering::Relaxed)) > self.spin.as_nanos() {
             return false;
         }
-        let now = Instant::now();
-        let mut end = now + self.spin;
+        let Some(mut end) = began.checked_add(self.spin) else { return false };
         if let Some(deadline) = deadline {
             end = end.min(deadline);
         }
@@ -179,7 +199,7 @@ fn for_all(visit: &Visit<'_>, action: impl Fn(&dyn Waitable)) {
 }
 
 fn default_spin() -> Duration {
-    const DEFAULT_US: u64 = 20;
+    const DEFAULT_US: u64 = 100;
     static SPIN: std::sync::OnceLock<Duration> = std::sync::OnceLock::new();
     *SPIN.get_or_init(|| {
         let alone = std::thread::available_parallelism().map_or(true, |count| count.get() < 2);
