@@ -81,6 +81,7 @@ struct Shared {
 /// See the module.
 pub struct Dispatcher {
     shared: Arc<Shared>,
+    participant: Weak<Participant>,
     thread: Mutex<Option<JoinHandle<()>>>,
     thread_id: ThreadId,
 }
@@ -113,7 +114,12 @@ impl Dispatcher {
                 .or_error(|| "cannot start the dispatcher".to_owned())?
         };
         let thread_id = thread.thread().id();
-        Ok(Arc::new(Self { shared, thread: Mutex::new(Some(thread)), thread_id }))
+        Ok(Arc::new(Self {
+            shared,
+            participant: Arc::downgrade(participant),
+            thread: Mutex::new(Some(thread)),
+            thread_id,
+        }))
     }
 
     /// Ends the thread and waits for that, unless it is the one that calls. Idempotent.
@@ -122,10 +128,18 @@ impl Dispatcher {
         self.shared.wake.trigger();
         let thread = lock(&self.thread).take();
         if let Some(thread) = thread {
-            if !self.is_current_thread() && thread.join().is_err() {
+            if self.is_forked() {
+                // The thread is the parent's; here there is nothing to wait for.
+                std::mem::forget(thread);
+            } else if !self.is_current_thread() && thread.join().is_err() {
                 log(Severity::Error, format_args!("the dispatcher's thread has panicked"));
             }
         }
+    }
+
+    /// Whether this process is a fork of the one that has the thread.
+    fn is_forked(&self) -> bool {
+        self.participant.upgrade().is_some_and(|participant| participant.check_fork().is_err())
     }
 
     fn is_current_thread(&self) -> bool {
@@ -184,7 +198,7 @@ impl Dispatcher {
         watches.generation += 1;
         let generation = watches.generation;
         self.shared.wake.trigger();
-        if self.is_current_thread() {
+        if self.is_current_thread() || self.is_forked() {
             return;
         }
         while watches.in_use < generation && !watches.stopped {

@@ -143,3 +143,33 @@ fn services_cross_processes() {
     server.kill();
     until("the server's disappearance", || !available());
 }
+
+/// A forked child owns nothing of its parent's: it may give everything back, but reaches nobody.
+#[test]
+fn a_forked_child_is_refused_and_can_clean_up() {
+    let mut context = Context::new(new_domain());
+    let (node, waits) = (context.node("parent"), context.wait_set());
+    let publisher = node.publisher("/t", pair(), &qos());
+    let subscription = node.subscription("/t", pair(), &qos());
+    // SAFETY: the child uses only what works behind a fork, and ends without running any handlers.
+    let child = unsafe { libc::fork() };
+    assert!(child >= 0);
+    if child == 0 {
+        let message = std::ptr::from_ref(&Pair::default()).cast();
+        let refused = unsafe { rmw_hazcat_rs::abi::publisher::rmw_publish(publisher.0, message, std::ptr::null_mut()) };
+        let mut what = For { subscriptions: vec![subscription.data()], ..For::default() };
+        let waited = waits.wait(&mut what, Some(Duration::from_millis(1)));
+        drop((subscription, publisher));
+        drop((waits, node));
+        drop(context);
+        // SAFETY: ends the child at once.
+        unsafe { libc::_exit(if refused != OK && waited == ffi::RMW_RET_ERROR { 0 } else { 1 }) };
+    }
+    let mut status = -1;
+    until("the end of the child", || unsafe { libc::waitpid(child, &mut status, libc::WNOHANG) } == child);
+    assert_eq!(status, 0, "the child's exit status");
+    publisher.publish(&Pair { id: 8, ..Pair::default() });
+    let mut message = Pair::default();
+    assert!(subscription.take(&mut message), "the parent has lost nothing");
+    assert_eq!(message.id, 8);
+}
