@@ -7,7 +7,7 @@
 //! * a message that a reader has protected and validated is not reused ([`held`]).
 //!
 //! The modules here are pure: they know words and atomics, no files, no payload. loom checks them
-//! (`tests/loom_*.rs`), and the data plane runs the very same code over shared memory.
+//! (`tests/loom_*`), and the data plane runs the very same code over shared memory.
 
 pub mod held;
 pub mod word;

@@ -13,6 +13,8 @@ mod history;
 #[cfg(loom)]
 mod pool;
 #[cfg(loom)]
+mod publisher_record;
+#[cfg(loom)]
 mod record;
 #[cfg(loom)]
 mod slots;
