@@ -1,7 +1,7 @@
 # Builds librmw_hazcat_rs.so with cargo, release by default, and installs and exports it.
 #
-# Out: HAZCAT_LIBRARY (path of the built library), HAZCAT_CARGO, HAZCAT_CARGO_TARGET_DIR, HAZCAT_RMW_INCLUDE_DIRS, and the target
-# `rmw_hazcat_rs_library`, which depends on the build and gives users of the library its headers.
+# Out: HAZCAT_LIBRARY (path of the built library), HAZCAT_CARGO, HAZCAT_CARGO_VERSION, HAZCAT_CARGO_TARGET_DIR, and the
+# targets `rmw_hazcat_rs_headers` (the rmw interface) and `rmw_hazcat_rs_library` (the same, and the library to link).
 set(HAZCAT_MINIMUM_CARGO 1.85)
 
 find_program(HAZCAT_CARGO cargo HINTS "$ENV{CARGO_HOME}/bin" "$ENV{HOME}/.cargo/bin")
@@ -19,7 +19,8 @@ if(NOT _result EQUAL 0 OR _cargo_version VERSION_LESS HAZCAT_MINIMUM_CARGO)
     "${HAZCAT_CARGO} is version '${_cargo_version}'; ${HAZCAT_MINIMUM_CARGO} or later is needed. On Debian 12 the packages "
     "cargo-web and rustc-web are recent enough; -DHAZCAT_CARGO=<path> chooses another one.")
 endif()
-message(STATUS "cargo: ${HAZCAT_CARGO} ${_cargo_version}")
+set(HAZCAT_CARGO_VERSION ${_cargo_version})
+message(STATUS "cargo: ${HAZCAT_CARGO} ${HAZCAT_CARGO_VERSION}")
 
 if(CMAKE_BUILD_TYPE STREQUAL "Debug")
   set(_profile dev)
