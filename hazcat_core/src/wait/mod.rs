@@ -5,6 +5,7 @@
 
 mod guard_condition;
 mod local_bell;
+mod luck;
 mod wait_set;
 
 pub use guard_condition::GuardCondition;
