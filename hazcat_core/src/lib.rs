@@ -106,8 +106,6 @@ pub use queue::subscription::{LostCount, NotHeld, Subscription, SubscriptionOpti
 #[cfg(not(loom))]
 pub use queue::topic::CreateError;
 #[cfg(not(loom))]
-pub use queue::{
-    HeldIndex, History, Loan, Published, PublisherInfo, RawLoan, RawSample, Sample, SampleInfo, TopicKey,
-};
+pub use queue::{HeldIndex, History, Loan, Published, PublisherInfo, RawLoan, RawSample, Sample, SampleInfo, TopicKey};
 #[cfg(not(loom))]
 pub use wait::{GuardCondition, WaitOutcome, WaitSet, Waitable};

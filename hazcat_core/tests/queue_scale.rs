@@ -105,7 +105,11 @@ fn receive(here: &Arc<Participant>, subscriptions: &[Subscription], me: usize) -
         }
     }
     let lost: u64 = subscriptions.iter().map(|subscription| subscription.lost().total).sum();
-    if lost == 0 { "all".into() } else { format!("{lost} lost") }
+    if lost == 0 {
+        "all".into()
+    } else {
+        format!("{lost} lost")
+    }
 }
 
 #[test]

@@ -12,10 +12,10 @@
 //! | `peers.rs` | other publishers' segments, mapped here |
 //! | `sweep.rs` | cleaning up behind the dead |
 
-pub mod layout;
-mod cursors;
-mod loan;
 mod backlog;
+mod cursors;
+pub mod layout;
+mod loan;
 mod peers;
 mod pool;
 pub mod publisher;

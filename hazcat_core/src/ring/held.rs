@@ -16,7 +16,7 @@ use crate::sync::atomic::{fence, AtomicU64, Ordering};
 use crate::sync::seeded::{planted, Fault};
 
 /// The word of an entry that holds nothing. (A message of publisher 0, segment 0, chunk 0 is held as a word with
-/// [`IN_USE`] set, so zero is free.)
+/// `IN_USE` set, so zero is free.)
 pub const NOTHING: u64 = 0;
 /// Set in every announcement.
 const IN_USE: u64 = 1 << 63;

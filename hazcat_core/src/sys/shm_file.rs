@@ -138,7 +138,6 @@ pub struct NewFile {
 
 static TEMPORARY_COUNTER: AtomicU32 = AtomicU32::new(0);
 
-
 impl NewFile {
     /// Starts a file of `size` bytes for the name `path`, invisible until published.
     ///
@@ -151,8 +150,7 @@ impl NewFile {
         let folder = path.parent().unwrap_or(Path::new("/"));
         let fail = |source| FileError::from_io(path, reserve_len, source);
         // Preferred: a file without any name, which the kernel forgets if we die. tmpfs has them.
-        let unnamed =
-            OpenOptions::new().read(true).write(true).mode(mode).custom_flags(libc::O_TMPFILE).open(folder);
+        let unnamed = OpenOptions::new().read(true).write(true).mode(mode).custom_flags(libc::O_TMPFILE).open(folder);
         let (file, temporary) = match unnamed {
             Ok(file) => (file, None),
             Err(error) if matches!(error.raw_os_error(), Some(libc::EOPNOTSUPP | libc::EISDIR)) => {
