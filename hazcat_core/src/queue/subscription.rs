@@ -508,8 +508,17 @@ impl Subscription {
                 Peek::Lapped => return something,
                 Peek::Present(word) => match word.message_ref() {
                     None => self.pass_tombstone(record, state, word),
-                    Some(message) if self.is_of_accepted(state, message.publisher()) => return something,
-                    Some(_) => self.advance(record, state),
+                    Some(message) => {
+                        let publisher = self.topic.publisher(message.publisher());
+                        let accepted = publisher.is_none_or(|publisher| {
+                            let owner = Owner::from_word(publisher.owner.load(Ordering::Acquire));
+                            self.listens_to(&mut state.peers, message.publisher(), publisher, owner)
+                        });
+                        if accepted {
+                            return something;
+                        }
+                        self.advance(record, state);
+                    }
                 },
             }
         }
