@@ -102,6 +102,13 @@ struct State {
     lost_reported: u64,
 }
 
+impl State {
+    /// Counts messages as lost. On a ring that somebody scribbles on they may be any number.
+    fn lose(&mut self, count: u64) {
+        self.lost = self.lost.saturating_add(count);
+    }
+}
+
 /// A subscription on one topic. Threads may share it.
 pub struct Subscription {
     topic: Arc<Topic>,
@@ -334,7 +341,7 @@ impl Subscription {
             }
             // Its header has been overwritten: as good as lost.
             let _ = self.return_raw(taken.index);
-            self.lock().lost += 1;
+            self.lock().lose(1);
         }
         Err(TakeError::Corrupt)
     }
@@ -459,7 +466,7 @@ impl Subscription {
                         if ring.head() <= at {
                             return Err(TakeError::Corrupt);
                         }
-                        state.lost += 1;
+                        state.lose(1);
                         self.advance(record, state);
                     }
                     if !state.backlog.is_empty() {
@@ -486,7 +493,7 @@ impl Subscription {
                     return Ok(Found::Message(sample));
                 }
                 Step::Skip { lost } => {
-                    state.lost += u64::from(lost);
+                    state.lose(u64::from(lost));
                     self.advance(record, state);
                 }
                 Step::Again => {}
@@ -527,7 +534,7 @@ impl Subscription {
 
     fn pass_tombstone(&self, record: &SubscriptionRecord, state: &mut State, word: SlotWord) {
         if let Some((publisher, Tombstone::Dropped)) = word.tombstone_kind() {
-            state.lost += u64::from(self.is_of_accepted(state, publisher));
+            state.lose(u64::from(self.is_of_accepted(state, publisher)));
         }
         self.advance(record, state);
     }
@@ -759,7 +766,7 @@ impl Subscription {
                 }
                 None => {
                     held::clear(entry);
-                    state.lost += 1;
+                    state.lose(1);
                     state.backlog.pop_front();
                     self.backlog_moved(record, state);
                 }
@@ -797,7 +804,7 @@ impl Subscription {
             lost = lost.saturating_sub(kept.len() as u64);
             self.note_backlog(state, kept, true);
         }
-        state.lost += lost;
+        state.lose(lost);
         state.cursor = target;
         self.store_cursor(record, state);
         true
