@@ -13,7 +13,7 @@ use crate::ids::{Gid, Identity, PublicationNumber, PublisherIndex, Sequence};
 use crate::participant::Participant;
 use crate::payload::chunk::{ChunkHeader, MessageMeta, HEADER_BYTES};
 use crate::ring::word::{MessageRef, CHUNK_UNIT};
-use crate::ring::{full_fence, full_fence_after_rmw, AppendError, RingError};
+use crate::ring::{full_fence, full_fence_after_rmw, Ahead, AppendError, RingError};
 use crate::sync::atomic::{fence, AtomicU64, Ordering};
 use crate::sys::private_lock::{PrivateGuard, PrivateLock};
 use crate::sys::random::random_u64;
@@ -165,6 +165,8 @@ struct State {
     next: u64,
     /// Where the history lies: allocation and number of words.
     history: Option<(Allocation, usize)>,
+    /// What stands in the slot behind the last publication.
+    ahead: Option<Ahead>,
 }
 
 /// A publisher on one topic. Threads may share it.
@@ -189,8 +191,12 @@ impl Publisher {
         let index = topic.claim_publisher()?;
         let keep_all = options.history == History::KeepAll;
         let allocator = HostAllocator::new(topic.folder().clone(), participant.identity(), options.byte_budget);
-        let mut state =
-            State { pool: Pool::new(allocator, index, options.transient_local, keep_all), next: 1, history: None };
+        let mut state = State {
+            pool: Pool::new(allocator, index, options.transient_local, keep_all),
+            next: 1,
+            history: None,
+            ahead: None,
+        };
         let publisher = Self {
             index,
             gid: options.gid,
@@ -444,7 +450,7 @@ impl Publisher {
             Unpublished { why, noted }
         };
         let sequence = loop {
-            let appended = ring.append(message, |claimed| {
+            let appended = ring.append_over(state.ahead.take(), message, |claimed| {
                 header.set_sequence(claimed);
                 if self.keep_all && !self.has_space(claimed) {
                     return Err(());
@@ -458,6 +464,8 @@ impl Publisher {
                 Err(AppendError::Ring(error)) => return Err(withdraw(error.into())),
             }
         };
+        // Its cache line is here now, and soon with the readers again.
+        state.ahead = Some(ring.look_ahead(Sequence(sequence.0.wrapping_add(1))));
         state.pool.note_published(PublishedChunk { sequence, number, message, allocation });
         record.counters[counter::MESSAGES].store(number.0, Ordering::Relaxed);
         let bytes = &record.counters[counter::BYTES];

@@ -51,6 +51,13 @@ pub enum Peek {
     Lapped,
 }
 
+/// What a publisher has seen in a slot ahead of its next publication, see [`RingView::append_over`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ahead {
+    at: Sequence,
+    word: SlotWord,
+}
+
 /// Head and slots of one ring, wherever they lie.
 #[derive(Clone, Copy)]
 pub struct RingView<'a> {
@@ -157,13 +164,42 @@ impl<'a> RingView<'a> {
     pub fn append<E>(
         &self,
         message: MessageRef,
+        prepare: impl FnMut(Sequence) -> Result<(), E>,
+    ) -> Result<Sequence, AppendError<E>> {
+        self.append_over(None, message, prepare)
+    }
+
+    /// What stands in the slot of `at`, for an [`RingView::append_over`] that is yet to come.
+    #[inline]
+    pub fn look_ahead(&self, at: Sequence) -> Ahead {
+        // SYNC ring-slot: Acquire, as in `append`.
+        Ahead { at, word: SlotWord(self.slot(at).load(Ordering::Acquire)) }
+    }
+
+    /// Like [`RingView::append`], for a publisher that has looked ahead: if the position seen is the one to be claimed, the
+    /// slot is not read again before the compare-and-swap.
+    ///
+    /// That halves the time until readers see the message: they are looking at this very slot, so its cache line is with
+    /// them, and a read before the swap fetches it twice. What was seen may be outdated without harm: the swap compares the
+    /// whole word, and a slot never goes back to an earlier one.
+    ///
+    /// # Errors
+    /// As [`RingView::append`].
+    #[inline]
+    pub fn append_over<E>(
+        &self,
+        mut ahead: Option<Ahead>,
+        message: MessageRef,
         mut prepare: impl FnMut(Sequence) -> Result<(), E>,
     ) -> Result<Sequence, AppendError<E>> {
         for _ in 0..MAX_RETRIES {
             let head = self.head();
             let slot = self.slot(head);
-            // SYNC ring-slot: Acquire, so that helping `head` on carries what the slot's publisher wrote.
-            let found = SlotWord(slot.load(Ordering::Acquire));
+            let found = match ahead.take() {
+                Some(ahead) if ahead.at == head || planted(Fault::AheadOfAnyPosition) => ahead.word,
+                // SYNC ring-slot: Acquire, so that helping `head` on carries what the slot's publisher wrote.
+                _ => SlotWord(slot.load(Ordering::Acquire)),
+            };
             let lap = self.lap(head);
             if found.lap() == lap {
                 self.advance(head);

@@ -7,6 +7,8 @@
 pub enum Fault {
     /// `RingView::append` swaps over any lap instead of exactly the previous one.
     SwapOverAnyLap,
+    /// `RingView::append_over` believes what was seen ahead whatever position it was seen for.
+    AheadOfAnyPosition,
     /// `held::announce` leaves its fence out.
     NoReaderFence,
     /// `held::clear` is not Release.

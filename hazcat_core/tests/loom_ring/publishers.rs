@@ -14,12 +14,17 @@ fn append(ring: &Ring<1>, publisher: u16, chunk: u32) -> Appended {
     ring.view().append(message(publisher, chunk), |_| Ok::<(), Infallible>(()))
 }
 
-/// A publishes two messages, B one, over one slot.
+/// A publishes two messages, the second over what it has seen ahead; B publishes one; all over one slot.
 fn two_publishers() {
     let ring = Arc::new(Ring::<1>::new());
     let a = thread::spawn({
         let ring = Arc::clone(&ring);
-        move || [append(&ring, 0, 0), append(&ring, 0, 1)]
+        move || {
+            let one = append(&ring, 0, 0);
+            let ahead = one.as_ref().ok().map(|at| ring.view().look_ahead(Sequence(at.0 + 1)));
+            let two = ring.view().append_over(ahead, message(0, 1), |_| Ok::<(), Infallible>(()));
+            [one, two]
+        }
     });
     let b = thread::spawn({
         let ring = Arc::clone(&ring);
@@ -55,6 +60,17 @@ fn twin_a_swap_over_any_lap_is_found() {
         EVERYTHING,
         Some(Fault::SwapOverAnyLap),
         "positions are handed out once",
+        two_publishers,
+    );
+}
+
+#[test]
+fn twin_believing_what_was_seen_for_another_position_is_found() {
+    is_found(
+        "ring/two-publishers, ahead of any position",
+        EVERYTHING,
+        Some(Fault::AheadOfAnyPosition),
+        "nobody scribbles",
         two_publishers,
     );
 }
