@@ -286,7 +286,7 @@ fn a_reader_that_slept_through_more_than_half_of_all_laps_goes_on() {
     let publisher = publisher(&here, "t", PublisherOptions::default());
     let scribbler = Scribbler::open(&root, "topics").expect("the topic's file");
     let capacity = scribbler.layout.capacity() as u64;
-    let half = (u64::from(SlotWord::LAP_MASK) + 1) / 2;
+    let half = (u64::from(SlotWord::LAP_MASK) + 1) >> 1;
     for laps in [1, 2, half - 1, half, half + 1, 2 * half - 2] {
         let sub = subscription(&here, "t", keep_last(10));
         let head = publisher.topic().ring().helped_head().0;

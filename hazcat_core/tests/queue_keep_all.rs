@@ -288,7 +288,8 @@ fn a_keep_last_publisher_never_waits() {
     let root = Root::new();
     let here = root.join();
     let sub = subscription(&here, "t", keep_all());
-    let publisher = publisher(&here, "t", PublisherOptions { max_blocking: Duration::MAX, ..PublisherOptions::default() });
+    let publisher =
+        publisher(&here, "t", PublisherOptions { max_blocking: Duration::MAX, ..PublisherOptions::default() });
     for number in 1..=10_000 {
         publish(&publisher, 1, number, 16);
     }
