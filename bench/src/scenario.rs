@@ -50,6 +50,8 @@ impl Waiting {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "snake_case")]
 pub enum Payload {
+    /// Nobody looks at the payload: loan, publish, take and return are all there is. (Each side counts for itself.)
+    Untouched,
     /// The sender writes an 8-byte counter at the payload's beginning, the receiver reads it. Nothing else is touched.
     Counter,
     /// The sender copies the whole payload in from private memory (which begins with the counter), the receiver copies it

@@ -32,7 +32,7 @@ pub fn render(record: &Record) -> String {
             let _ = writeln!(text, "NOTE: the machine was busy with other work when this began.");
         }
     }
-    for payload in [Payload::Counter, Payload::Copied] {
+    for payload in [Payload::Untouched, Payload::Counter, Payload::Copied] {
         for waiting in [Waiting::Polling, Waiting::Blocking] {
             ping_pong(&mut text, record, waiting, payload);
         }
@@ -84,6 +84,7 @@ fn ping_pong(text: &mut String, record: &Record, waiting: Waiting, payload: Payl
         return;
     }
     let what = match payload {
+        Payload::Untouched => "payload not looked at",
         Payload::Counter => "8-byte counter written and read",
         Payload::Copied => "payload copied in and out",
     };

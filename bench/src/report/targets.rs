@@ -39,7 +39,7 @@ impl Target {
 
 /// Judges `record` (its `targets` are not read).
 pub fn judge(record: &Record) -> Vec<Target> {
-    let polling = Task::PingPong { waiting: Waiting::Polling, payload: Payload::Counter };
+    let polling = Task::PingPong { waiting: Waiting::Polling, payload: Payload::Untouched };
     let latency = |system| record.figures(system, polling, TARGET_SIZE).map(|f| f.median_ns);
     let publish =
         |n| record.figures(System::Hazcat, Task::FanOut { subscriptions: n }, FAN_OUT_SIZE).map(|f| f.batch_ns);

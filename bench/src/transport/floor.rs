@@ -102,7 +102,7 @@ impl Receiver for Side {
         }
         self.last = counter;
         if self.payload == Payload::Copied {
-            return self.private.read(self.payload, self.memory).map(Some);
+            return self.private.read(self.payload, || self.memory).map(Some);
         }
         Ok(Some(counter))
     }

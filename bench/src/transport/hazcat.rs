@@ -95,7 +95,7 @@ impl Receiver for HazcatReceiver {
     fn try_receive(&mut self) -> Result<Option<u64>, Failure> {
         match self.subscription.take()? {
             None => Ok(None),
-            Some(sample) => self.private.read(self.payload, &sample).map(Some),
+            Some(sample) => self.private.read(self.payload, || &sample).map(Some),
         }
     }
 

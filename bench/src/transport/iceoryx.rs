@@ -175,7 +175,7 @@ impl Receiver for IceoryxReceiver {
     fn try_receive(&mut self) -> Result<Option<u64>, Failure> {
         match self.subscriber.receive().map_err(show)? {
             None => Ok(None),
-            Some(sample) => self.private.read(self.payload, sample.payload()).map(Some),
+            Some(sample) => self.private.read(self.payload, || sample.payload()).map(Some),
         }
     }
 

@@ -3,8 +3,8 @@
 //! The measurements are generic over [`Transport`], so that the compiler makes one loop per system and no call is indirect.
 //! What one message costs its two sides is exactly this, for every system:
 //!
-//! * [`Sender::send`]: loan a message of the job's size, write the counter into its first 8 bytes (or copy the whole private
-//!   payload in), publish. Blocking: and wake the receiver.
+//! * [`Sender::send`]: loan a message of the job's size, write the counter into its first 8 bytes (or nothing, or copy the
+//!   whole private payload in), publish. Blocking: and wake the receiver.
 //! * [`Receiver::try_receive`]: take a message if there is one, read the counter from its first 8 bytes (or copy all out to
 //!   private memory and read it there), give the message back.
 
@@ -51,12 +51,16 @@ pub trait Receiver {
 
 /// The private memory that a `Copied` payload is copied from or to; begins with the counter.
 #[derive(Debug)]
-pub struct Private(Vec<u8>);
+pub struct Private {
+    bytes: Vec<u8>,
+    /// Messages received, where they do not say themselves which one they are.
+    received: u64,
+}
 
 impl Private {
     /// Private memory for messages of `size` bytes, touched once so that its pages exist.
     pub fn new(size: usize) -> Self {
-        Self(vec![0x5a; size.max(Job::MIN_SIZE)])
+        Self { bytes: vec![0x5a; size.max(Job::MIN_SIZE)], received: 0 }
     }
 
     /// The sender's work on a loaned payload of the job's size.
@@ -64,33 +68,39 @@ impl Private {
     pub fn fill(&mut self, payload: Payload, counter: u64, message: &mut [u8]) -> Result<(), Failure> {
         let bytes = counter.to_le_bytes();
         let target = match payload {
+            Payload::Untouched => return Ok(()),
             Payload::Counter => &mut *message,
-            Payload::Copied => &mut *self.0,
+            Payload::Copied => &mut *self.bytes,
         };
         target.first_chunk_mut::<8>().map(|first| *first = bytes).ok_or("the message is too short")?;
         if payload == Payload::Copied {
-            if message.len() != self.0.len() {
+            if message.len() != self.bytes.len() {
                 return Err("the loan has another size than asked for".into());
             }
-            message.copy_from_slice(&self.0);
+            message.copy_from_slice(&self.bytes);
         }
         Ok(())
     }
 
     /// The receiver's work on a taken payload: the counter.
     #[inline(always)]
-    pub fn read(&mut self, payload: Payload, message: &[u8]) -> Result<u64, Failure> {
+    pub fn read<'m>(&mut self, payload: Payload, message: impl FnOnce() -> &'m [u8]) -> Result<u64, Failure> {
+        if payload == Payload::Untouched {
+            self.received += 1;
+            return Ok(self.received);
+        }
+        let message = message();
         if payload == Payload::Copied {
-            if message.len() != self.0.len() {
+            if message.len() != self.bytes.len() {
                 return Err("the message has another size than was sent".into());
             }
-            self.0.copy_from_slice(message);
+            self.bytes.copy_from_slice(message);
             // Nobody reads the copy; this keeps the compiler from leaving it out.
-            std::hint::black_box(&mut self.0);
+            std::hint::black_box(&mut self.bytes);
         }
         let source = match payload {
-            Payload::Counter => message,
-            Payload::Copied => &self.0,
+            Payload::Untouched | Payload::Counter => message,
+            Payload::Copied => &self.bytes,
         };
         let first = source.first_chunk::<8>().ok_or("the message is too short")?;
         Ok(u64::from_le_bytes(*first))
