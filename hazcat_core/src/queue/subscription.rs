@@ -14,7 +14,7 @@ use crate::payload::chunk::HEADER_BYTES;
 use crate::payload::segment::Segment;
 use crate::ring::word::{MessageRef, SlotWord, Tombstone};
 use crate::ring::{full_fence, held, Peek};
-use crate::sync::atomic::{fence, AtomicBool, AtomicU32, AtomicU64, Ordering};
+use crate::sync::atomic::{fence, AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use crate::sys::private_lock::{PrivateGuard, PrivateLock};
 use crate::sys::{futex, prefetch};
 use crate::wait::{Attached, LocalBell, Waitable};
@@ -120,6 +120,8 @@ pub struct Subscription {
     attached: Attached,
     /// Whether `backlog` may have something; written under the lock.
     has_backlog: AtomicBool,
+    /// Where the segment of `State::recent` begins, or began once: only ever prefetched from.
+    recent_base: AtomicPtr<u8>,
     /// Which message occupies each held entry, by its turn; zero: none.
     turns: [AtomicU32; MAX_HELD],
     /// The topic's segments as they were when this subscription last let go of those that are gone.
@@ -193,6 +195,7 @@ impl Subscription {
             accept: options.accept,
             attached: Attached::default(),
             has_backlog: AtomicBool::new(false),
+            recent_base: AtomicPtr::new(std::ptr::null_mut()),
             turns: Default::default(),
             segments_seen: AtomicU64::new(0),
             state: PrivateLock::new(State {
@@ -265,13 +268,27 @@ impl Subscription {
     fn is_surely_empty(&self, record: &SubscriptionRecord) -> bool {
         // Only this process writes the cursor; a thread that moves it right now makes the answer true or false a moment ago.
         let cursor = Sequence(record.cursor.load(Ordering::Acquire));
-        if !matches!(self.topic.ring().peek(cursor), Peek::Empty) || self.has_backlog.load(Ordering::Relaxed) {
-            return false;
+        match self.topic.ring().peek(cursor) {
+            Peek::Empty if !self.has_backlog.load(Ordering::Relaxed) => {}
+            Peek::Present(word) => {
+                self.prefetch_message(word);
+                return false;
+            }
+            _ => return false,
         }
         if self.topic.segments_mark() != self.segments_seen.load(Ordering::Relaxed) {
             self.let_go();
         }
         true
+    }
+
+    /// Has the first lines of a message on their way before anything else is done with it, if it lies where the last one lay.
+    #[inline]
+    fn prefetch_message(&self, word: SlotWord) {
+        let Some(message) = word.message_ref() else { return };
+        let header = self.recent_base.load(Ordering::Relaxed).wrapping_byte_add(message.byte_offset());
+        prefetch::for_reading(header);
+        prefetch::for_reading(header.wrapping_byte_add(HEADER_BYTES));
     }
 
     /// Unmaps the segments of publishers that are gone: until then, their memory does not come back.
@@ -641,13 +658,10 @@ impl Subscription {
         recent: &Recent,
         purpose: Purpose,
     ) -> Option<Step> {
-        let header = recent.mapped.mapping().range(message.byte_offset(), 2 * HEADER_BYTES)?;
         if purpose == Purpose::Look {
+            recent.mapped.mapping().range(message.byte_offset(), HEADER_BYTES)?;
             return (id.load(Ordering::Acquire) == recent.id).then(|| Step::Deliver(placeholder(index)));
         }
-        // On their way while the announcement becomes visible; nobody here waits for them.
-        prefetch::for_reading(header);
-        prefetch::for_reading(header.wrapping_add(HEADER_BYTES));
         held::announce(entry, message);
         // SYNC segment-id: between the announcement and the second look, so that it is this message's segment.
         let same = id.load(Ordering::Acquire) == recent.id;
@@ -701,6 +715,8 @@ impl Subscription {
             // A publisher's numbers grow along the ring: nothing that comes was delivered before.
             peer.delivered = None;
         }
+        self.recent_base
+            .store(mapped.mapping().range(0, 0).map_or(std::ptr::null_mut(), <*const u8>::cast_mut), Ordering::Relaxed);
         state.recent = Some(Recent { publisher: message.publisher(), segment, id, mapped });
         Step::Deliver(taken)
     }
