@@ -26,6 +26,8 @@ TEST = re.compile(r'^test (?P<name>.+?) \.\.\. (?P<result>ok|FAILED|ignored)(?P<
 # A test that writes past the harness's capture puts its text between name and result.
 STARTED = re.compile(r'^test (?P<name>\S+(?: - .+?)?) \.\.\. ')
 ENDED = re.compile(r'^(?:.*\s)?(?P<result>ok|FAILED)$')
+# cargo's line for a binary that failed, whether a test in it did or it came down as a whole
+BROUGHT_DOWN = re.compile(r"^\s+process didn't exit successfully: .*\((?P<how>signal: .*)\)$")
 OUTPUT_OF = re.compile(r'^---- (?P<name>.+) stdout ----$')
 
 
@@ -61,6 +63,10 @@ class Report:
         match = ENDED.match(line) if self._open else None
         if match:
             self._case(self._open, match['result'], '')
+            return
+        match = BROUGHT_DOWN.match(line)
+        if match:
+            self._case('(the whole program)', 'FAILED', match['how'])
             return
         match = OUTPUT_OF.match(line)
         if match:
