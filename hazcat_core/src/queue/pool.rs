@@ -10,13 +10,13 @@ use crate::domain::host::HostAllocator;
 use crate::domain::{AllocateError, Allocation, DomainAllocator};
 use crate::history::HistoryView;
 use crate::ids::{PublicationNumber, PublisherIndex, Sequence};
-use crate::ring::word::{MessageRef, Tombstone};
+use crate::ring::word::{MessageRef, Tombstone, CHUNK_UNIT};
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sys::shm_file::FileError;
 use std::collections::VecDeque;
 
 /// Bytes of chunks that may gather before a publisher of small messages looks for free ones.
-const BATCH_BYTES: usize = 256 << 10;
+const BATCH_BYTES: usize = 64 << 10;
 /// The same where many subscriptions make a look expensive.
 const LARGE_BATCH_BYTES: usize = 16 << 20;
 /// Fewest and most chunks that gather, where the bytes allow them.
@@ -60,6 +60,8 @@ pub(super) struct Pool {
     keep_all: bool,
     /// Chunks published or removed at which the next look is due.
     look_at: usize,
+    /// What was allocated last, in bytes.
+    last_bytes: usize,
     /// Unread messages dropped for want of memory.
     pub(super) dropped: u64,
     /// Number of the loan that a chunk is on, by the allocator's ticket; zero: none.
@@ -85,6 +87,7 @@ impl Pool {
             keeps_history,
             keep_all,
             look_at: 2,
+            last_bytes: 0,
             dropped: 0,
             loans: Vec::new(),
             on_loan: 0,
@@ -100,14 +103,33 @@ impl Pool {
         topic: &Topic,
         history: Option<HistoryView<'_>>,
     ) -> Result<Allocation, AllocateError> {
-        if self.published.len() + self.removed.len() >= self.look_at {
-            let cursors = self.reclaim(topic, history);
-            self.schedule(bytes, &cursors);
-        }
+        self.last_bytes = bytes;
+        self.reclaim_if_due(topic, history);
         match self.allocator.allocate(bytes) {
             Ok(allocation) => Ok(allocation),
             Err(error) => self.allocate_under_pressure(bytes, topic, history, error),
         }
+    }
+
+    /// Whether as many messages have gathered as are looked through at a time.
+    #[inline]
+    pub(super) fn reclaim_is_due(&self) -> bool {
+        self.published.len() + self.removed.len() >= self.look_at
+    }
+
+    /// Reclaims if that is due, and decides when it is due next.
+    #[inline]
+    pub(super) fn reclaim_if_due(&mut self, topic: &Topic, history: Option<HistoryView<'_>>) {
+        if self.reclaim_is_due() {
+            let cursors = self.reclaim(topic, history);
+            self.schedule(self.last_bytes, &cursors);
+        }
+    }
+
+    /// The chunk that the next allocation will probably get, if it is as large as the last one.
+    #[inline]
+    pub(super) fn next_chunk(&self) -> Option<*const u8> {
+        self.allocator.next_of_size(self.last_bytes.next_multiple_of(CHUNK_UNIT))
     }
 
     /// Decides when the next look is due.
