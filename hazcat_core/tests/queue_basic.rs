@@ -385,6 +385,28 @@ fn more_one_shot_publishers_than_the_table_has_room_for() {
 }
 
 #[test]
+fn many_at_once_find_room_in_a_full_table() {
+    let _watchdog = Watchdog::new();
+    let root = Root::new();
+    let participants: Vec<_> = (0..3).map(|_| root.join()).collect();
+    let idle = subscription(&participants[0], "t", keep_last(1024));
+    let each = 700;
+    std::thread::scope(|scope| {
+        for (who, here) in participants.iter().enumerate() {
+            scope.spawn(move || {
+                for number in 1..=each {
+                    let one_shot = publisher(here, "t", PublisherOptions::default());
+                    publish(&one_shot, who as u64, number, 16);
+                }
+            });
+        }
+    });
+    let got = take_all(&idle);
+    assert_eq!(got.len() as u64 + idle.take_lost().total, 3 * each);
+    assert!(got.len() >= 900, "{}", got.len());
+}
+
+#[test]
 fn a_thousand_publishers_one_after_the_other_use_one_record() {
     let root = Root::new();
     let here = root.join();

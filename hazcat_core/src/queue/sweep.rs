@@ -129,7 +129,8 @@ pub(super) fn sweep_topic(topic: &Topic) {
 }
 
 /// Makes room in a full table: drops the unread messages of one gone publisher, the one whose newest message is the oldest
-/// (whoever misses them counts them as lost), and frees its record. Answers whether one was freed.
+/// (whoever misses them counts them as lost), and frees its record. Answers whether there was one; another process may have
+/// been quicker to free it, and to take it.
 pub(super) fn drop_oldest_publisher(topic: &Topic) -> bool {
     let mut departed = Departed::look(topic);
     let messages = departed.messages(topic);
@@ -147,7 +148,8 @@ pub(super) fn drop_oldest_publisher(topic: &Topic) -> bool {
             topic.ring().remove(at, message, Tombstone::Dropped);
         }
     }
-    departed.free(topic)
+    departed.free(topic);
+    true
 }
 
 /// The publishers of a topic that have left or died, and whose records may be freed.
@@ -208,28 +210,27 @@ impl Departed {
         messages
     }
 
-    /// Frees the records, after all their messages have been taken out of the ring, unless one is held. Answers whether
-    /// one was freed.
-    fn free(mut self, topic: &Topic) -> bool {
+    /// Frees the records, after all their messages have been taken out of the ring, unless one is held.
+    fn free(mut self, topic: &Topic) {
         let mut held = Vec::new();
         gather_held(topic, |message| self.has(message.publisher()), &mut held);
         held.iter().for_each(|message| self.keep(message.publisher()));
-        let mut any = false;
         for (record, owner) in topic.layout().publishers().iter().zip(&self.0) {
-            any |= owner.is_some_and(|owner| free_publisher(topic, record, owner));
+            if let Some(owner) = owner {
+                free_publisher(topic, record, *owner);
+            }
         }
-        any
     }
 }
 
-fn free_publisher(topic: &Topic, record: &PublisherRecord, owner: u64) -> bool {
+fn free_publisher(topic: &Topic, record: &PublisherRecord, owner: u64) {
     // Read before the record is ours: afterwards `owner` is known to have been there all the time.
     let creator = record.creator.load(Ordering::Relaxed);
     let segments: Vec<u64> = record.segments.iter().map(|id| id.load(Ordering::Acquire)).collect();
     let me = topic.participant().identity().word();
     // SYNC record-owner: from here on the record is ours alone, until it is free.
     if record.owner.compare_exchange(owner, me, Ordering::AcqRel, Ordering::Relaxed).is_err() {
-        return false;
+        return;
     }
     for id in segments.into_iter().filter(|id| *id != 0) {
         let _ = std::fs::remove_file(topic.folder().path(SegmentId(id), creator));
@@ -240,7 +241,6 @@ fn free_publisher(topic: &Topic, record: &PublisherRecord, owner: u64) -> bool {
     record.state.store(INACTIVE, Ordering::Relaxed);
     // SYNC record-owner
     record.owner.store(0, Ordering::Release);
-    true
 }
 
 /// Removes the topic files that nobody has open, with their segments, segments whose topic is gone, and segments that
