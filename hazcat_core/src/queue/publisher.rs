@@ -379,14 +379,29 @@ impl Publisher {
     /// See [`PublishError`]; the loan is taken back.
     #[inline]
     pub fn publish_raw(&self, loan: RawLoan, length: usize, meta: &MessageMeta) -> Result<Published, PublishError> {
-        let published = self.append(loan, length, meta)?;
+        let (published, reclaim_is_due) = self.append(loan, length, meta)?;
         self.wake_sleepers();
+        if reclaim_is_due {
+            self.reclaim();
+        }
         Ok(published)
     }
 
-    /// Publishes under the private lock; takes the loan back where that fails.
+    /// Reclaims now, while the message is on its way, what the next loan would else have to.
+    #[cold]
+    fn reclaim(&self) {
+        let mut guard = self.lock();
+        let Some(state) = guard.as_mut() else { return };
+        let words = history_words(state.history, &state.pool.allocator);
+        // SAFETY: the words lie in the publisher's first segment, which stays mapped as long as `state` lives.
+        let history = words.and_then(|words| HistoryView::new(unsafe { &*words }));
+        state.pool.reclaim_if_due(&self.topic, history);
+        prefetch_next(&state.pool);
+    }
+
+    /// Publishes under the private lock; takes the loan back where that fails. Answers also whether reclaiming is due.
     #[inline]
-    fn append(&self, loan: RawLoan, length: usize, meta: &MessageMeta) -> Result<Published, PublishError> {
+    fn append(&self, loan: RawLoan, length: usize, meta: &MessageMeta) -> Result<(Published, bool), PublishError> {
         if self.topic.participant().check_fork().is_err() {
             return Err(PublishError::Forked);
         }
@@ -396,7 +411,7 @@ impl Publisher {
             return Err(PublishError::NotLoaned);
         }
         match self.append_locked(state, loan, length, meta) {
-            Ok(published) => Ok(published),
+            Ok(published) => Ok((published, state.pool.reclaim_is_due())),
             Err(Unpublished { why, noted: None }) => {
                 state.pool.allocator.deallocate(loan.allocation);
                 Err(why)
@@ -473,11 +488,7 @@ impl Publisher {
         if state.pool.dropped != 0 {
             record.counters[counter::DROPPED].store(state.pool.dropped, Ordering::Relaxed);
         }
-        // The next loan will probably be of the same size: have its first lines here by then.
-        if let Some(next) = state.pool.allocator.next_of_size(allocation.capacity) {
-            prefetch::for_writing(next);
-            prefetch::for_writing(next.wrapping_add(HEADER_BYTES));
-        }
+        prefetch_next(&state.pool);
         Ok(Published { sequence, number })
     }
 
@@ -580,6 +591,15 @@ impl Publisher {
         if state.pool.has_loans() {
             *self.lent.lock() = Some(state.pool);
         }
+    }
+}
+
+/// The next loan will probably be as large as the last one: has its first lines here by then.
+#[inline]
+fn prefetch_next(pool: &Pool) {
+    if let Some(next) = pool.next_chunk() {
+        prefetch::for_writing(next);
+        prefetch::for_writing(next.wrapping_add(HEADER_BYTES));
     }
 }
 
