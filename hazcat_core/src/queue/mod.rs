@@ -7,7 +7,7 @@
 //! | `publisher.rs`, `loan.rs` | publishing |
 //! | `pool.rs` | which of a publisher's chunks are in use, and reclaiming them |
 //! | `cursors.rs` | one look at all subscriptions of a topic |
-//! | `subscription.rs`, `sample.rs` | taking |
+//! | `subscription/`, `sample.rs` | taking |
 //! | `backlog.rs` | the past, for late subscriptions and lapped keep-all ones |
 //! | `peers.rs` | other publishers' segments, mapped here |
 //! | `sweep.rs` | cleaning up behind the dead |

@@ -1,0 +1,357 @@
+//! Finding the next message: look at the slot under the cursor, protect it, check that it is what it says it is.
+
+use super::{Recent, State, Subscription, TakeError};
+use crate::ids::{SegmentId, Sequence};
+use crate::payload::chunk::HEADER_BYTES;
+use crate::queue::layout::{Owner, PublisherRecord, SubscriptionRecord, MAX_HELD};
+use crate::queue::peers::PeerSegment;
+use crate::queue::sample::{HeldIndex, Taken};
+use crate::ring::word::{MessageRef, SlotWord, Tombstone};
+use crate::ring::{full_fence, held, Peek};
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sys::{futex, prefetch};
+use std::ptr::NonNull;
+
+/// A message found at the cursor.
+pub(super) enum Found {
+    Nothing,
+    /// Protected by the held entry with this index; the cursor is still before it.
+    Message(Taken),
+}
+
+/// What is to be done with the message at the cursor.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    Take,
+    Look,
+}
+
+/// What became of one message.
+pub(super) enum Step {
+    Deliver(Taken),
+    /// Not for this subscription, or gone: go on behind it.
+    Skip {
+        lost: bool,
+    },
+    /// The slot changed meanwhile: look again.
+    Again,
+}
+
+impl Subscription {
+    #[inline]
+    pub(super) fn find(
+        &self,
+        record: &SubscriptionRecord,
+        state: &mut State,
+        purpose: Purpose,
+    ) -> Result<Found, TakeError> {
+        let Some(free) = record.held.iter().position(held::is_free) else {
+            return match purpose {
+                Purpose::Take => Err(TakeError::TooManyHeld { limit: MAX_HELD }),
+                Purpose::Look => Ok(self.look_without_entry(record, state)),
+            };
+        };
+        let index = free as u32;
+        let entry = self.use_entry(record, state, index).ok_or(TakeError::Corrupt)?;
+        if !state.backlog.is_empty() {
+            if let Some(sample) = self.find_in_backlog(record, entry, index, state, purpose) {
+                return Ok(Found::Message(sample));
+            }
+        }
+        let ring = self.topic.ring();
+        // Each turn moves the cursor or follows a publication that happened meanwhile.
+        for _ in 0..ring.capacity().saturating_mul(4) {
+            let at = state.cursor;
+            let word = match ring.peek(at) {
+                Peek::Empty => return Ok(Found::Nothing),
+                Peek::Lapped => {
+                    if !self.fall_behind(record, state, entry) {
+                        // Within the depth, and gone all the same: somebody has scribbled on the slot, or on `head`.
+                        if ring.head() <= at {
+                            return Err(TakeError::Corrupt);
+                        }
+                        state.lose(1);
+                        self.advance(record, state);
+                    }
+                    if !state.backlog.is_empty() {
+                        if let Some(sample) = self.find_in_backlog(record, entry, index, state, purpose) {
+                            return Ok(Found::Message(sample));
+                        }
+                    }
+                    continue;
+                }
+                Peek::Present(word) => word,
+            };
+            if !self.keep_all && self.is_beyond_depth(state, at) && self.fall_behind(record, state, entry) {
+                continue;
+            }
+            let Some(message) = word.message_ref() else {
+                self.pass_tombstone(record, state, word);
+                continue;
+            };
+            match self.examine(at, word, message, entry, index, state, purpose) {
+                Step::Deliver(sample) => {
+                    if purpose == Purpose::Take {
+                        self.advance(record, state);
+                    }
+                    return Ok(Found::Message(sample));
+                }
+                Step::Skip { lost } => {
+                    state.lose(u64::from(lost));
+                    self.advance(record, state);
+                }
+                Step::Again => {}
+            }
+        }
+        Err(TakeError::Corrupt)
+    }
+
+    /// Whether there is something to take, for a subscription that has no place left to take it to.
+    #[cold]
+    pub(super) fn look_without_entry(&self, record: &SubscriptionRecord, state: &mut State) -> Found {
+        let something = Found::Message(placeholder(0));
+        if !state.backlog.is_empty() {
+            return something;
+        }
+        for _ in 0..self.topic.ring().capacity() {
+            match self.topic.ring().peek(state.cursor) {
+                Peek::Empty => return Found::Nothing,
+                Peek::Lapped => return something,
+                Peek::Present(word) => match word.message_ref() {
+                    None => self.pass_tombstone(record, state, word),
+                    Some(message) => {
+                        let publisher = self.topic.publisher(message.publisher());
+                        let accepted = publisher.is_none_or(|publisher| {
+                            let owner = Owner::from_word(publisher.owner.load(Ordering::Acquire));
+                            self.listens_to(&mut state.peers, message.publisher(), publisher, owner)
+                        });
+                        if accepted {
+                            return something;
+                        }
+                        self.advance(record, state);
+                    }
+                },
+            }
+        }
+        something
+    }
+
+    pub(super) fn pass_tombstone(&self, record: &SubscriptionRecord, state: &mut State, word: SlotWord) {
+        if let Some((publisher, Tombstone::Dropped)) = word.tombstone_kind() {
+            state.lose(u64::from(self.is_of_accepted(state, publisher)));
+        }
+        self.advance(record, state);
+    }
+
+    /// Whether more messages than the depth may be there at and behind `at`, without touching `head`.
+    #[inline]
+    pub(super) fn is_beyond_depth(&self, state: &State, at: Sequence) -> bool {
+        let ring = self.topic.ring();
+        let there = |at: Sequence| !matches!(ring.peek(at), Peek::Empty);
+        let ahead = |offset: u64| Sequence(at.0.wrapping_add(offset));
+        there(ahead(1)) && there(ahead(self.depth)) && state.within_depth_until.is_none_or(there)
+    }
+
+    /// Moves the cursor behind the message it stands at.
+    #[inline]
+    pub(super) fn advance(&self, record: &SubscriptionRecord, state: &mut State) {
+        state.cursor.0 = state.cursor.0.wrapping_add(1);
+        self.store_cursor(record, state);
+        // The slot behind the next one is looked at by the next take.
+        prefetch::for_reading(self.topic.ring().slot_address(Sequence(state.cursor.0.wrapping_add(1))));
+    }
+
+    #[inline]
+    pub(super) fn store_cursor(&self, record: &SubscriptionRecord, state: &State) {
+        let mut cursor = state.cursor;
+        if self.keep_all && state.backlog_is_kept {
+            // What it still has to fetch from histories must stay there: keep-all publishers look at the cursor.
+            cursor = state.backlog.front().map_or(cursor, |noted| noted.sequence.min(cursor));
+        }
+        // SYNC cursor: Release, also for `is_surely_empty` of another thread.
+        record.cursor.store(cursor.0, Ordering::Release);
+        if self.keep_all {
+            // SYNC space: pairs with the fence of a publisher that waits for room.
+            full_fence();
+            let hot = self.topic.layout().hot();
+            if hot.space_wanted.load(Ordering::Relaxed) != 0 {
+                hot.space_wanted.store(0, Ordering::Relaxed);
+                hot.space_bell.fetch_add(1, Ordering::AcqRel);
+                futex::wake_all(&hot.space_bell);
+            }
+        }
+    }
+
+    /// Looks at one message: is it for us, is it what it says it is.
+    #[inline]
+    #[allow(clippy::too_many_arguments)] // one step of `find`, split off for its length
+    pub(super) fn examine(
+        &self,
+        at: Sequence,
+        word: SlotWord,
+        message: MessageRef,
+        entry: &AtomicU64,
+        index: u32,
+        state: &mut State,
+        purpose: Purpose,
+    ) -> Step {
+        let (publisher, segment) = (usize::from(message.publisher().0), message.segment());
+        let record = self.topic.publisher(message.publisher());
+        let Some((record, id)) = record.and_then(|record| Some((record, record.segments.get(segment)?))) else {
+            return Step::Skip { lost: true };
+        };
+        if let Some(recent) = &state.recent {
+            if recent.publisher == message.publisher() && recent.segment == segment {
+                if let Some(step) = self.examine_recent(at, word, message, entry, id, index, recent, purpose) {
+                    return step;
+                }
+            }
+        }
+        if let Some(known) = state.peers.known(publisher, segment, id.load(Ordering::Acquire)) {
+            if !known.accepted {
+                state.refused_any = true;
+                return Step::Skip { lost: false };
+            }
+            if purpose == Purpose::Look && state.peers.peer(publisher).is_some_and(|peer| peer.delivered.is_none()) {
+                return Step::Deliver(placeholder(index));
+            }
+        }
+        held::announce(entry, message);
+        // SYNC segment-id: between the announcement and the second look, so that it is this message's segment.
+        let id = id.load(Ordering::Acquire);
+        if !self.topic.ring().still_holds(at, word) {
+            held::clear(entry);
+            return Step::Again;
+        }
+        // From here on neither the chunk nor the publisher's record is reused until `entry` is cleared.
+        let step = self.examine_protected(at, message, record, id, index, state);
+        if purpose == Purpose::Look || !matches!(step, Step::Deliver(_)) {
+            held::clear(entry);
+        }
+        step
+    }
+
+    /// The way of almost every message: from the same segment as the last one. `None`: take the long way.
+    #[inline]
+    #[allow(clippy::too_many_arguments)] // one step of `find`, split off for its length
+    pub(super) fn examine_recent(
+        &self,
+        at: Sequence,
+        word: SlotWord,
+        message: MessageRef,
+        entry: &AtomicU64,
+        id: &AtomicU64,
+        index: u32,
+        recent: &Recent,
+        purpose: Purpose,
+    ) -> Option<Step> {
+        if purpose == Purpose::Look {
+            recent.mapped.mapping().range(message.byte_offset(), HEADER_BYTES)?;
+            return (id.load(Ordering::Acquire) == recent.id).then(|| Step::Deliver(placeholder(index)));
+        }
+        held::announce(entry, message);
+        // SYNC segment-id: between the announcement and the second look, so that it is this message's segment.
+        let same = id.load(Ordering::Acquire) == recent.id;
+        if !self.topic.ring().still_holds(at, word) {
+            held::clear(entry);
+            return Some(Step::Again);
+        }
+        match Taken::locate(&recent.mapped, message, Some(at), index) {
+            Some(taken) if same => Some(Step::Deliver(taken)),
+            _ => {
+                held::clear(entry);
+                None
+            }
+        }
+    }
+
+    pub(super) fn examine_protected(
+        &self,
+        at: Sequence,
+        message: MessageRef,
+        record: &PublisherRecord,
+        id: u64,
+        index: u32,
+        state: &mut State,
+    ) -> Step {
+        let (publisher, segment) = (usize::from(message.publisher().0), message.segment());
+        let known = match state.peers.known(publisher, segment, id) {
+            Some(known) => known,
+            None => {
+                if !self.meet(message, record, id, state) {
+                    return Step::Skip { lost: true };
+                }
+                match state.peers.known(publisher, segment, id) {
+                    Some(known) if known.accepted => known,
+                    Some(_) => {
+                        state.refused_any = true;
+                        return Step::Skip { lost: false };
+                    }
+                    None => return Step::Skip { lost: true },
+                }
+            }
+        };
+        let Some(mapped) = known.mapped.clone() else { return Step::Skip { lost: true } };
+        let Some(taken) = Taken::locate(&mapped, message, Some(at), index) else { return Step::Skip { lost: true } };
+        let Some((header, _)) = taken.content() else { return Step::Skip { lost: true } };
+        if let Some(peer) = state.peers.peer_mut(publisher) {
+            let instance = record.instance.load(Ordering::Relaxed);
+            if peer.delivered.is_some_and(|(of, last)| of == instance && header.number().0 <= last) {
+                return Step::Skip { lost: false };
+            }
+            // A publisher's numbers grow along the ring: nothing that comes was delivered before.
+            peer.delivered = None;
+        }
+        self.recent_base
+            .store(mapped.mapping().range(0, 0).map_or(std::ptr::null_mut(), <*const u8>::cast_mut), Ordering::Relaxed);
+        state.recent = Some(Recent { publisher: message.publisher(), segment, id, mapped });
+        Step::Deliver(taken)
+    }
+
+    /// Gets to know a publisher's segment: decides whether to listen, and maps it. Answers whether that worked.
+    #[cold]
+    pub(super) fn meet(&self, message: MessageRef, record: &PublisherRecord, id: u64, state: &mut State) -> bool {
+        let owner = Owner::from_word(record.owner.load(Ordering::Acquire));
+        let accepted = self.listens_to(&mut state.peers, message.publisher(), record, owner);
+        let mapped = if accepted {
+            let creator = record.creator.load(Ordering::Relaxed);
+            let id = SegmentId(id);
+            match self.topic.segments.get(id, &self.topic.folder().path(id, creator)) {
+                Some(segment) => Some(segment),
+                None => return false,
+            }
+        } else {
+            None
+        };
+        self.retire_former(state);
+        if self.record().is_some_and(|record| record.held.iter().filter(|entry| !held::is_free(entry)).count() <= 1) {
+            // Nothing is held but the message that is being looked at, and that lies in none of the retired segments.
+            state.peers.bury();
+        }
+        let known = PeerSegment { id, accepted, mapped };
+        state.peers.remember(usize::from(message.publisher().0), message.segment(), known);
+        true
+    }
+
+    /// A held entry for use, raising the mark under which owners look.
+    #[inline]
+    pub(super) fn use_entry<'a>(
+        &self,
+        record: &'a SubscriptionRecord,
+        state: &mut State,
+        index: u32,
+    ) -> Option<&'a AtomicU64> {
+        let entry = record.held.get(index as usize)?;
+        if index >= state.used {
+            state.used = index + 1;
+            // SYNC held-used: before the first announcement in it.
+            record.held_used.store(state.used, Ordering::Release);
+        }
+        Some(entry)
+    }
+}
+
+/// What a look answers: nobody reads it.
+fn placeholder(index: u32) -> Taken {
+    Taken { ptr: NonNull::dangling(), room: 0, at: None, index: HeldIndex { place: index as u8, turn: 0 } }
+}

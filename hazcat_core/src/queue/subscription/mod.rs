@@ -1,0 +1,456 @@
+//! Taking: find the next message, protect it, check it, hand it out.
+//!
+//! | file | what |
+//! |---|---|
+//! | `mod.rs` | joining, leaving, and what a user calls |
+//! | `find.rs` | the next message at the cursor |
+//! | `behind.rs` | falling behind, and the past |
+//! | `waiting.rs` | sleeping until a message arrives |
+
+mod behind;
+mod find;
+mod waiting;
+
+use crate::ids::{Gid, PublisherIndex, Sequence, SubscriptionIndex};
+use crate::participant::Participant;
+use crate::payload::chunk::HEADER_BYTES;
+use crate::payload::segment::Segment;
+use crate::queue::backlog::{self, Noted};
+use crate::queue::layout::{
+    Owner, PublisherRecord, SubscriptionRecord, ACTIVE, INACTIVE, KEEP_ALL, MAX_HELD, TRANSIENT_LOCAL,
+};
+use crate::queue::peers::Peers;
+use crate::queue::sample::{HeldIndex, RawSample, Sample, Taken};
+use crate::queue::topic::{CreateError, Topic};
+use crate::queue::{History, PublisherInfo, TopicKey};
+use crate::ring::word::SlotWord;
+use crate::ring::{full_fence, held, Peek};
+use crate::sync::atomic::{fence, AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
+use crate::sys::private_lock::{PrivateGuard, PrivateLock};
+use crate::sys::{futex, prefetch};
+use crate::wait::Attached;
+use find::{Found, Purpose};
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// Decides once per publisher whether a subscription listens to it.
+pub type AcceptFn = Box<dyn Fn(&PublisherInfo) -> bool + Send + Sync>;
+
+/// How a subscription is to be.
+pub struct SubscriptionOptions {
+    /// Its gid.
+    pub gid: Gid,
+    /// How many unread messages it keeps.
+    pub history: History,
+    /// Whether it gets the past of transient-local publishers.
+    pub transient_local: bool,
+    /// Which publishers it listens to. Messages of others do not use up its depth.
+    pub accept: AcceptFn,
+}
+
+impl Default for SubscriptionOptions {
+    fn default() -> Self {
+        Self { gid: Gid::default(), history: History::KeepLast(10), transient_local: false, accept: Box::new(|_| true) }
+    }
+}
+
+/// Why nothing was taken although something may be there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum TakeError {
+    /// As many messages are held as a subscription can hold.
+    #[error("{limit} messages are held already; return one first")]
+    TooManyHeld {
+        /// Most messages.
+        limit: usize,
+    },
+    /// The calling process is a fork of the one that created the subscription.
+    #[error("a forked child must not use its parent's subscription")]
+    Forked,
+    /// Shared memory was overwritten so that the ring makes no sense.
+    #[error("the topic's ring is corrupt")]
+    Corrupt,
+}
+
+/// A message was returned that is not held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the message is not held by this subscription")]
+pub struct NotHeld;
+
+/// Messages lost: fallen behind by more than the depth, dropped for want of memory, or gone with a dead publisher.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LostCount {
+    /// Since the subscription was created.
+    pub total: u64,
+    /// Since the last call.
+    pub change: u64,
+}
+
+/// The segment the last message came from: the next one probably does too. Only of a publisher that is accepted and of
+/// which nothing was taken from the history.
+struct Recent {
+    publisher: PublisherIndex,
+    segment: usize,
+    id: u64,
+    mapped: Arc<Segment>,
+}
+
+struct State {
+    cursor: Sequence,
+    /// Counts the messages handed out.
+    turn: u32,
+    recent: Option<Recent>,
+    /// Entries ever used, as in the record.
+    used: u32,
+    peers: Peers,
+    backlog: VecDeque<Noted>,
+    /// Whether the backlog is what keep-all publishers keep for this subscription (else it is the past).
+    backlog_is_kept: bool,
+    /// Whether a publisher has been refused: only then must its messages be kept out of the depth.
+    refused_any: bool,
+    /// With refused publishers: until this position is published, no more messages than the depth can be unread.
+    within_depth_until: Option<Sequence>,
+    lost: u64,
+    lost_reported: u64,
+}
+
+impl State {
+    /// Counts messages as lost. On a ring that somebody scribbles on they may be any number.
+    fn lose(&mut self, count: u64) {
+        self.lost = self.lost.saturating_add(count);
+    }
+}
+
+/// A subscription on one topic. Threads may share it.
+pub struct Subscription {
+    topic: Arc<Topic>,
+    index: SubscriptionIndex,
+    gid: Gid,
+    depth: u64,
+    keep_all: bool,
+    accept: AcceptFn,
+    attached: Attached,
+    /// Whether `backlog` may have something; written under the lock.
+    has_backlog: AtomicBool,
+    /// Where the segment of `State::recent` begins, or began once: only ever prefetched from.
+    recent_base: AtomicPtr<u8>,
+    /// Which message occupies each held entry, by its turn; zero: none.
+    turns: [AtomicU32; MAX_HELD],
+    /// The topic's segments as they were when this subscription last let go of those that are gone.
+    segments_seen: AtomicU64,
+    state: PrivateLock<State>,
+}
+
+impl Subscription {
+    /// Joins a topic as a subscription.
+    ///
+    /// # Errors
+    /// See [`CreateError`]; nothing is left behind.
+    pub fn new(
+        participant: &Arc<Participant>,
+        key: &TopicKey,
+        options: SubscriptionOptions,
+    ) -> Result<Self, CreateError> {
+        let topic = Topic::open(participant, key, options.history.wished_capacity())?;
+        let index = topic.claim_subscription()?;
+        let capacity = topic.layout().capacity();
+        let depth = options.history.depth_in(capacity);
+        let keep_all = options.history == History::KeepAll;
+        let full = CreateError::TableFull { topic: key.name.clone(), kind: "subscription", limit: 0 };
+        let ring_head = topic.ring().helped_head();
+        let cursor = {
+            let record = topic.subscription(index).ok_or(full)?;
+            let gid = options.gid.words();
+            record.gid[0].store(gid[0], Ordering::Relaxed);
+            record.gid[1].store(gid[1], Ordering::Relaxed);
+            record.depth.store(depth as u32, Ordering::Relaxed);
+            record.flags.store(u32::from(keep_all) * KEEP_ALL, Ordering::Relaxed);
+            record.cursor.store(ring_head.0, Ordering::Relaxed);
+            // SYNC subscription-active: the fields above are visible to who sees the record active.
+            record.state.store(ACTIVE, Ordering::Release);
+            // Whoever misses the activation in its look has a head that is read here.
+            full_fence();
+            let cursor = topic.ring().helped_head();
+            record.cursor.store(cursor.0, Ordering::Release);
+            cursor
+        };
+        let subscription = Self {
+            index,
+            gid: options.gid,
+            depth: depth as u64,
+            keep_all,
+            accept: options.accept,
+            attached: Attached::default(),
+            has_backlog: AtomicBool::new(false),
+            recent_base: AtomicPtr::new(std::ptr::null_mut()),
+            turns: Default::default(),
+            segments_seen: AtomicU64::new(0),
+            state: PrivateLock::new(State {
+                cursor,
+                turn: 0,
+                used: 0,
+                recent: None,
+                peers: Peers::default(),
+                backlog: VecDeque::new(),
+                backlog_is_kept: false,
+                refused_any: false,
+                within_depth_until: None,
+                lost: 0,
+                lost_reported: 0,
+            }),
+            topic,
+        };
+        if options.transient_local {
+            subscription.collect_past(cursor);
+        }
+        Ok(subscription)
+    }
+
+    /// Notes what transient-local publishers have published before this subscription began.
+    fn collect_past(&self, began: Sequence) {
+        let mut state = self.lock();
+        let Some(record) = self.record() else { return };
+        let Some(entry) = self.use_entry(record, &mut state, 0) else { return };
+        let depth = self.depth as usize;
+        let accept = |index, publisher: &_, owner| self.listens_to(&mut state.peers, index, publisher, owner);
+        let past = backlog::collect(&self.topic, TRANSIENT_LOCAL, Sequence(0)..began, depth, entry, accept);
+        self.note_backlog(&mut state, past, false);
+    }
+
+    fn note_backlog(&self, state: &mut State, noted: Vec<Noted>, kept: bool) {
+        state.backlog_is_kept = kept;
+        state.backlog.extend(noted);
+        self.has_backlog.store(!state.backlog.is_empty(), Ordering::Relaxed);
+    }
+
+    /// Whether this subscription listens to the publisher that has a record now. Asks once per publisher.
+    fn listens_to(&self, peers: &mut Peers, index: PublisherIndex, publisher: &PublisherRecord, owner: Owner) -> bool {
+        // SYNC instance: the publisher's fields belong to it if it stands before and after they are read.
+        let instance = publisher.instance.load(Ordering::Acquire);
+        if let Some(accepted) = peers.verdict(usize::from(index.0), instance) {
+            return accepted;
+        }
+        let owner = match owner {
+            Owner::Participant(identity) => Some(identity),
+            _ => None,
+        };
+        let info = PublisherInfo { gid: publisher.gid(), traits: publisher.traits.load(Ordering::Relaxed), owner };
+        fence(Ordering::Acquire);
+        let same = publisher.instance.load(Ordering::Relaxed) == instance;
+        let accepted = (self.accept)(&info);
+        if let Some(peer) = peers.peer_mut(usize::from(index.0)).filter(|_| same && instance != 0) {
+            peer.verdict = Some((instance, accepted));
+        }
+        accepted
+    }
+
+    #[inline]
+    fn lock(&self) -> PrivateGuard<'_, State> {
+        self.state.lock()
+    }
+
+    /// Whether there is certainly nothing to take, found out without the lock: nothing of the past, and the slot at the
+    /// cursor not published yet.
+    #[inline]
+    fn is_surely_empty(&self, record: &SubscriptionRecord) -> bool {
+        // Only this process writes the cursor; a thread that moves it right now makes the answer true or false a moment ago.
+        let cursor = Sequence(record.cursor.load(Ordering::Acquire));
+        match self.topic.ring().peek(cursor) {
+            Peek::Empty if !self.has_backlog.load(Ordering::Relaxed) => {}
+            Peek::Present(word) => {
+                self.prefetch_message(word);
+                return false;
+            }
+            _ => return false,
+        }
+        if self.topic.segments_mark() != self.segments_seen.load(Ordering::Relaxed) {
+            self.let_go();
+        }
+        true
+    }
+
+    /// Has the first lines of a message on their way before anything else is done with it, if it lies where the last one lay.
+    #[inline]
+    fn prefetch_message(&self, word: SlotWord) {
+        let Some(message) = word.message_ref() else { return };
+        let header = self.recent_base.load(Ordering::Relaxed).wrapping_byte_add(message.byte_offset());
+        prefetch::for_reading(header);
+        prefetch::for_reading(header.wrapping_byte_add(HEADER_BYTES));
+    }
+
+    /// Unmaps the segments of publishers that are gone: until then, their memory does not come back.
+    #[cold]
+    fn let_go(&self) {
+        let mut state = self.lock();
+        self.segments_seen.store(self.topic.segments_mark(), Ordering::Relaxed);
+        self.retire_former(&mut state);
+        if self.record().is_some_and(|record| record.held.iter().all(held::is_free)) {
+            state.peers.bury();
+        } else if state.peers.has_retired() {
+            self.topic.ask_again_later();
+        }
+    }
+
+    /// Retires the segments that no record names any more.
+    fn retire_former(&self, state: &mut State) {
+        let records = self.topic.layout().publishers();
+        let is_current = |publisher: usize, segment: usize, id: u64| {
+            let current = records.get(publisher).and_then(|record| record.segments.get(segment));
+            current.is_some_and(|current| current.load(Ordering::Acquire) == id)
+        };
+        state.peers.prune(is_current);
+        // It may have been retired; the long way finds it again.
+        state.recent = None;
+    }
+
+    #[inline]
+    fn record(&self) -> Option<&SubscriptionRecord> {
+        self.topic.subscription(self.index)
+    }
+
+    /// Its gid.
+    pub fn gid(&self) -> Gid {
+        self.gid
+    }
+
+    /// Unread messages it keeps: what was asked for, or less where the topic's ring, made by its first endpoint, is too
+    /// small (a quarter of its capacity; half of it for keep-all).
+    pub fn depth(&self) -> usize {
+        self.depth as usize
+    }
+
+    /// The topic it is on.
+    pub fn topic(&self) -> &Arc<Topic> {
+        &self.topic
+    }
+
+    /// Takes the next message, if there is one.
+    ///
+    /// # Errors
+    /// See [`TakeError`].
+    #[inline]
+    pub fn take(&self) -> Result<Option<Sample<'_>>, TakeError> {
+        Ok(self.take_protected()?.map(|raw| Sample { subscription: self, raw }))
+    }
+
+    /// Takes the next message for a caller that keeps it in its own books.
+    ///
+    /// # Errors
+    /// See [`TakeError`].
+    pub fn take_raw(&self) -> Result<Option<RawSample>, TakeError> {
+        for _ in 0..self.topic.layout().capacity() {
+            let Some(taken) = self.take_protected()? else { return Ok(None) };
+            if let Some((header, len)) = taken.content() {
+                return Ok(Some(RawSample { ptr: taken.ptr, len, info: Taken::info(header), index: taken.index }));
+            }
+            // Its header has been overwritten: as good as lost.
+            let _ = self.return_raw(taken.index);
+            self.lock().lose(1);
+        }
+        Err(TakeError::Corrupt)
+    }
+
+    #[inline]
+    fn take_protected(&self) -> Result<Option<Taken>, TakeError> {
+        if self.topic.participant().check_fork().is_err() {
+            return Err(TakeError::Forked);
+        }
+        let record = self.record().ok_or(TakeError::Corrupt)?;
+        if self.is_surely_empty(record) {
+            return Ok(None);
+        }
+        let mut state = self.lock();
+        match self.find(record, &mut state, Purpose::Take)? {
+            Found::Nothing => Ok(None),
+            Found::Message(mut taken) => {
+                state.turn = state.turn.wrapping_add(1).max(1);
+                taken.index.turn = state.turn;
+                if let Some(turn) = self.turns.get(usize::from(taken.index.place)) {
+                    turn.store(state.turn, Ordering::Relaxed);
+                }
+                Ok(Some(taken))
+            }
+        }
+    }
+
+    /// Gives a held message back. Its bytes may change from here on.
+    ///
+    /// # Errors
+    /// [`NotHeld`] where it is not held (any more).
+    #[inline]
+    pub fn return_raw(&self, index: HeldIndex) -> Result<(), NotHeld> {
+        if self.topic.participant().check_fork().is_err() {
+            return Err(NotHeld);
+        }
+        let place = usize::from(index.place);
+        let entry = self.record().and_then(|record| record.held.get(place)).ok_or(NotHeld)?;
+        let turn = self.turns.get(place).filter(|turn| turn.load(Ordering::Relaxed) == index.turn).ok_or(NotHeld)?;
+        turn.store(0, Ordering::Relaxed);
+        held::clear(entry);
+        Ok(())
+    }
+
+    /// Whether [`Subscription::take`] would find a message. Moves over what is not for this subscription.
+    pub fn has_data(&self) -> bool {
+        if self.topic.participant().check_fork().is_err() {
+            return false;
+        }
+        let Some(record) = self.record() else { return false };
+        if self.is_surely_empty(record) {
+            return false;
+        }
+        let mut state = self.lock();
+        match self.find(record, &mut state, Purpose::Look) {
+            Ok(Found::Nothing) => false,
+            // An error is for `take` to report.
+            Ok(Found::Message(_)) | Err(_) => true,
+        }
+    }
+
+    /// About how many unread messages there are (those that are not for this subscription included).
+    pub fn unread_estimate(&self) -> u64 {
+        if self.topic.participant().check_fork().is_err() {
+            return 0;
+        }
+        let state = self.lock();
+        let ahead = self.topic.ring().helped_head().0.saturating_sub(state.cursor.0);
+        ahead.min(self.depth) + state.backlog.len() as u64
+    }
+
+    /// How many messages were lost.
+    pub fn take_lost(&self) -> LostCount {
+        let mut state = self.lock();
+        let change = state.lost - state.lost_reported;
+        state.lost_reported = state.lost;
+        LostCount { total: state.lost, change }
+    }
+
+    /// How many messages were lost, without counting them as reported.
+    pub fn lost(&self) -> LostCount {
+        let state = self.lock();
+        LostCount { total: state.lost, change: state.lost - state.lost_reported }
+    }
+
+    /// Leaves the topic. Idempotent; `take` answers `None` afterwards only because nothing arrives any more.
+    fn leave(&self) {
+        if self.topic.participant().check_fork().is_err() {
+            return;
+        }
+        let Some(record) = self.record() else { return };
+        record.state.store(INACTIVE, Ordering::Release);
+        self.topic.reset_subscription(record, self.index);
+        // SYNC record-owner
+        record.owner.store(0, Ordering::Release);
+        super::sweep::sweep_topic(&self.topic);
+        if self.keep_all {
+            let hot = self.topic.layout().hot();
+            hot.space_bell.fetch_add(1, Ordering::AcqRel);
+            futex::wake_all(&hot.space_bell);
+        }
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}
