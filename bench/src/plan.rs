@@ -118,11 +118,8 @@ fn rows(run: &Run) -> Vec<Row> {
     let all: Vec<System> = run.systems.iter().map(|shown| shown.0).collect();
     let real: Vec<System> = all.iter().copied().filter(|&system| system != System::Floor).collect();
     let mut rows = Vec::new();
-    let work = [
-        (Group::PingPong, Payload::Untouched),
-        (Group::PingPong, Payload::Counter),
-        (Group::Copied, Payload::Copied),
-    ];
+    let work =
+        [(Group::PingPong, Payload::Untouched), (Group::PingPong, Payload::Counter), (Group::Copied, Payload::Copied)];
     for (group, payload) in work {
         if !run.only.contains(&group) {
             continue;

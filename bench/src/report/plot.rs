@@ -1,4 +1,4 @@
-//! The picture of a run: latency over size in three panels, fan-out in the fourth.
+//! The picture of a run: latency over size, fan-out, and publishing to nobody.
 
 use std::path::Path;
 
@@ -31,27 +31,31 @@ struct Curve {
 
 /// Draws `record` to `path`.
 pub fn draw(record: &Record, path: &Path) -> Result<(), PlotError> {
-    let root = SVGBackend::new(path, (1200, 900)).into_drawing_area();
+    let root = SVGBackend::new(path, (1600, 900)).into_drawing_area();
     root.fill(&WHITE)?;
-    let panels = root.margin(10, 10, 10, 10).split_evenly((2, 2));
+    let panels = root.margin(10, 10, 10, 10).split_evenly((2, 3));
     let latencies = [
-        (Waiting::Polling, Payload::Counter, "one way, polling"),
-        (Waiting::Blocking, Payload::Counter, "one way, blocking"),
+        (Waiting::Polling, Payload::Untouched, "one way, polling, payload not looked at"),
+        (Waiting::Polling, Payload::Counter, "one way, polling, 8 bytes written and read"),
+        (Waiting::Blocking, Payload::Counter, "one way, blocking, 8 bytes written and read"),
         (Waiting::Polling, Payload::Copied, "one way, polling, payload copied in and out"),
     ];
+    let sizes = |x: f64| size_name(x as usize);
     for (panel, (waiting, payload, title)) in panels.iter().zip(latencies) {
-        let curves = latency_curves(record, Task::PingPong { waiting, payload });
-        draw_panel(panel, title, "payload", &curves, |x| size_name(x as usize))?;
+        let curves = curves_over_size(record, Task::PingPong { waiting, payload });
+        draw_panel(panel, title, "payload", &curves, sizes)?;
     }
-    if let Some(panel) = panels.last() {
-        let title = format!("loan + publish of {}", size_name(FAN_OUT_SIZE));
-        draw_panel(panel, &title, "polling subscriptions", &fan_out_curves(record), |x| format!("{x:.0}"))?;
+    if let [.., fan_out, publish] = panels.as_slice() {
+        let title = format!("loan + publish of {} to polling subscriptions", size_name(FAN_OUT_SIZE));
+        draw_panel(fan_out, &title, "subscriptions", &fan_out_curves(record), |x| format!("{x:.0}"))?;
+        let curves = curves_over_size(record, Task::PublishAlone);
+        draw_panel(publish, "loan + publish to nobody", "payload", &curves, sizes)?;
     }
     root.present()?;
     Ok(())
 }
 
-fn latency_curves(record: &Record, task: Task) -> Vec<Curve> {
+fn curves_over_size(record: &Record, task: Task) -> Vec<Curve> {
     curves(|system| {
         let mut points: Vec<(f64, f64)> = record
             .cells
