@@ -6,8 +6,9 @@
 
 use crate::sync::atomic::{AtomicU32, Ordering};
 
-/// Most waits that sleep at once before the next look.
-const MOST: u32 = 63;
+/// Most waits that sleep at once before the next look: few enough to notice within a second that times have changed, many
+/// enough that 99 of 100 waits are not longer for it.
+const MOST: u32 = 1023;
 
 /// What has become of the looks of one wait set. One thread at a time uses it.
 #[derive(Default)]
@@ -63,13 +64,14 @@ mod tests {
     fn looks_in_vain_become_rare_and_never_end() {
         let luck = Luck::default();
         assert_eq!(looks(&luck, 127, false), 7);
-        assert_eq!(looks(&luck, 6400, false), 100);
+        looks(&luck, 2 * MOST, false);
+        assert_eq!(looks(&luck, 10 * (MOST + 1), false), 10);
     }
 
     #[test]
     fn one_find_brings_back_the_looks() {
         let luck = Luck::default();
-        looks(&luck, 1000, false);
+        looks(&luck, 10_000, false);
         let waits = (1..).find(|_| luck.may_look()).expect("a look at last");
         assert!(waits <= MOST + 1, "{waits}");
         luck.note(true);

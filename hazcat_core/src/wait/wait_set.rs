@@ -69,7 +69,7 @@ impl WaitSet {
     /// (default: 100, or 0 where there is one processor): being woken takes tens of microseconds on an idle processor.
     /// Where waits are longer than that, as in a node that is called a thousand times a second or less, it sleeps at once
     /// and costs nothing. Where looking around finds nothing, because the others have no processor meanwhile, it soon does
-    /// so only once in 64 waits.
+    /// so only once in a thousand waits.
     ///
     /// # Errors
     /// [`WaitError::NoBell`].
