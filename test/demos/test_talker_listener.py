@@ -70,7 +70,8 @@ def test_a_killed_talker_is_replaced(programs, environment):
     talker, listener = programs
     with Process([listener, '--count', '40', '--timeout', '60'], environment) as ear:
         with Process([talker, '--rate', '50', '--wait-for', '1', '--timeout', '30'], environment) as first:
-            first.wait_for("'Hello World: 10'")
+            # It says what it is about to publish: when it says 11, it has published 10.
+            first.wait_for("'Hello World: 11'")
             first.kill()
         ear.wait_for('[Hello World: 10]')
         run([talker, '--count', '40', '--rate', '50', '--wait-for', '1', '--timeout', '30'], environment)
