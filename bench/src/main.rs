@@ -16,6 +16,7 @@ mod report;
 mod scenario;
 mod shared_page;
 mod statistics;
+mod traces;
 mod transport;
 
 use std::process::ExitCode;
@@ -47,6 +48,7 @@ fn run(run: &Run) -> Result<bool, Failure> {
         Some(&[first, second]) => [first, second],
         _ => machine::two_cores().ok_or("two cores are needed, and this process may use only one")?,
     };
+    let _alone = traces::Alone::claim()?;
     let load_before = machine::load();
     let clock = clock::Clock::new();
     let clock_cost_ns = clock.cost();

@@ -7,7 +7,6 @@ use crate::pair;
 use crate::report::{Cell, Record};
 use crate::scenario::{Job, Payload, System, Task, Waiting};
 use crate::statistics::Figures;
-use crate::transport::iceoryx;
 
 /// Subscriptions of the fan-out measurements.
 pub const FAN_OUTS: [usize; 3] = [1, 8, 64];
@@ -36,7 +35,7 @@ impl Effort {
     /// As the options say.
     pub fn of(run: &Run) -> Self {
         let (rounds, repetitions, copied_bytes) =
-            if run.quick { (20_000, 3, 256 << 20) } else { (100_000, 7, 1 << 30) };
+            if run.quick { (20_000, 3, 256 << 20) } else { (100_000, 5, 1 << 30) };
         Self {
             rounds: run.rounds.unwrap_or(rounds).max(1),
             repetitions: run.repetitions.unwrap_or(repetitions).max(1),
@@ -92,7 +91,6 @@ pub fn carry_out(run: &Run, cores: [usize; 2]) -> Record {
                     rounds,
                     warm_up: (rounds / 10).clamp(20, 2000),
                     cores,
-                    run: std::process::id(),
                 };
                 let outcome = pair::run(&job);
                 let cell = cells.iter_mut().find(|c| c.system == system && c.task == row.task && c.size == row.size);
@@ -107,7 +105,6 @@ pub fn carry_out(run: &Run, cores: [usize; 2]) -> Record {
             }
         }
     }
-    iceoryx::clean_up(std::process::id());
     for cell in &mut cells {
         cell.figures = Figures::median_of(&cell.repetitions);
     }

@@ -94,8 +94,6 @@ pub struct Job {
     pub warm_up: usize,
     /// Core of the first and of the second process.
     pub cores: [usize; 2],
-    /// Number of the run: isolates its files from everything else on the machine.
-    pub run: u32,
 }
 
 impl Job {

@@ -12,6 +12,7 @@ use hazcat_core::{
 use super::{Failure, Private, Receiver, Sender, Transport};
 use crate::scenario::{Job, Payload, Role, Waiting};
 use crate::shared_page::{Direction, SharedPage};
+use crate::traces;
 
 /// A participant of hazcat_core, in a directory of this run's own.
 pub struct Hazcat {
@@ -25,8 +26,7 @@ impl Transport for Hazcat {
     type Receiver = HazcatReceiver;
 
     fn open(job: &Job, role: Role, _page: &'static SharedPage) -> Result<Self, Failure> {
-        // Far away from every domain id that ROS 2 uses.
-        let config = Config { domain_id: 1_000_000 + job.run, ..Config::default() };
+        let config = Config { root: traces::hazcat_root(), ..Config::default() };
         Ok(Self { participant: Participant::join(&config)?, job: job.clone(), role })
     }
 

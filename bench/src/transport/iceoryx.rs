@@ -14,6 +14,7 @@ use iceoryx2::prelude::*;
 use super::{Failure, Private, Receiver, Sender, Transport};
 use crate::scenario::{Job, Payload, Role, Waiting};
 use crate::shared_page::{Direction, SharedPage};
+use crate::traces;
 
 /// Version that Cargo.lock names, for the record.
 pub fn version() -> String {
@@ -23,22 +24,6 @@ pub fn version() -> String {
         .and_then(|package| package.split("version = \"").nth(1)?.split('"').next())
         .unwrap_or("unknown")
         .to_owned()
-}
-
-/// Prefix of all files of a run.
-fn prefix(run: u32) -> String {
-    format!("hazcat_bench_{run}_")
-}
-
-/// Removes what iceoryx2 leaves in `/dev/shm` when the last node of a run has gone (its management segment).
-pub fn clean_up(run: u32) {
-    let Ok(entries) = std::fs::read_dir("/dev/shm") else { return };
-    for entry in entries.flatten() {
-        if entry.file_name().to_string_lossy().starts_with(&prefix(run)) {
-            // Somebody else's by mistake or gone already: nothing to be done about either.
-            let _ = std::fs::remove_file(entry.path());
-        }
-    }
 }
 
 /// A node of iceoryx2.
@@ -54,7 +39,7 @@ impl Transport for Iceoryx {
     fn open(job: &Job, role: Role, _page: &'static SharedPage) -> Result<Self, Failure> {
         set_log_level(LogLevel::Error);
         let mut config = Config::default();
-        config.global.prefix = FileName::new(prefix(job.run).as_bytes()).map_err(show)?;
+        config.global.prefix = FileName::new(traces::prefix().as_bytes()).map_err(show)?;
         let name = format!("{role:?}");
         let node = NodeBuilder::new()
             .name(&NodeName::new(&name).map_err(show)?)
