@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `layout.rs` | what the bytes of a topic file mean |
 //! | `topic.rs` | opening, joining, leaving, removing a topic file |
-//! | `publisher.rs`, `loan.rs` | publishing |
+//! | `publisher/`, `loan.rs` | publishing |
 //! | `pool.rs` | which of a publisher's chunks are in use, and reclaiming them |
 //! | `cursors.rs` | one look at all subscriptions of a topic |
 //! | `subscription/`, `sample.rs` | taking |

@@ -1,29 +1,38 @@
-//! Publishing: loan a chunk, fill it, append it to the ring, ring those who sleep.
+//! A publisher: joining a topic, borrowing chunks, leaving.
+//!
+//! | file | what |
+//! |---|---|
+//! | `mod.rs` | joining, loans, leaving |
+//! | `append.rs` | publishing a loan |
+//! | `space.rs` | keep-all: waiting for room |
+//! | `errors.rs` | what can go wrong |
+
+mod append;
+mod errors;
+mod space;
+
+pub use errors::{LoanError, PublishError};
 
 use super::cursors::Cursors;
-use super::layout::{counter, orphan_word, PublisherRecord, ACTIVE, INACTIVE, KEEP_ALL, TRANSIENT_LOCAL};
+use super::layout::{orphan_word, PublisherRecord, ACTIVE, INACTIVE, KEEP_ALL, TRANSIENT_LOCAL};
 use super::loan::{Loan, RawLoan};
-use super::pool::{Pool, PoolUsage, PublishedChunk};
+use super::pool::{Pool, PoolUsage};
 use super::topic::{CreateError, Topic};
-use super::{History, Published, TopicKey};
+use super::{History, TopicKey};
 use crate::domain::host::HostAllocator;
 use crate::domain::{AllocateError, Allocation, DomainAllocator};
 use crate::history::HistoryView;
-use crate::ids::{Gid, Identity, PublicationNumber, PublisherIndex, Sequence};
+use crate::ids::{Gid, PublisherIndex};
 use crate::participant::Participant;
-use crate::payload::chunk::{ChunkHeader, MessageMeta, HEADER_BYTES};
-use crate::ring::word::{MessageRef, CHUNK_UNIT};
-use crate::ring::{full_fence, full_fence_after_rmw, Ahead, AppendError, RingError};
+use crate::payload::chunk::HEADER_BYTES;
+use crate::ring::word::CHUNK_UNIT;
+use crate::ring::Ahead;
 use crate::sync::atomic::{fence, AtomicU64, Ordering};
 use crate::sys::private_lock::{PrivateGuard, PrivateLock};
 use crate::sys::random::random_u64;
-use crate::sys::{futex, prefetch};
 use std::ptr::NonNull;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
-
-/// Longest a waiting keep-all publisher sleeps before it looks by itself.
-const SPACE_SLICE: Duration = Duration::from_millis(5);
+use std::time::Duration;
 
 /// How a publisher is to be.
 #[derive(Clone, Debug)]
@@ -62,103 +71,6 @@ impl Default for PublisherOptions {
         }
     }
 }
-
-/// Why there is no loan.
-#[derive(Debug, thiserror::Error)]
-pub enum LoanError {
-    /// The byte budget is used up by messages that somebody needs or holds.
-    #[error(
-        "topic '{topic}': no memory for {needed} bytes (used {}, pinned by readers {}, limit {})",
-        usage.used, usage.pinned, usage.limit
-    )]
-    Exhausted {
-        /// Name of the topic.
-        topic: String,
-        /// Bytes asked for.
-        needed: usize,
-        /// The publisher's figures.
-        usage: PoolUsage,
-    },
-    /// Larger than the budget can ever hold.
-    #[error("topic '{topic}': {needed} bytes can never fit into the publisher's budget of {limit} bytes")]
-    TooLarge {
-        /// Name of the topic.
-        topic: String,
-        /// Bytes asked for.
-        needed: usize,
-        /// The budget.
-        limit: usize,
-    },
-    /// Shared memory is full, or the system refused otherwise.
-    #[error("topic '{topic}': {source} (used {}, pinned by readers {}, limit {})", usage.used, usage.pinned, usage.limit)]
-    System {
-        /// Name of the topic.
-        topic: String,
-        /// The system's answer.
-        source: crate::sys::shm_file::FileError,
-        /// The publisher's figures.
-        usage: PoolUsage,
-    },
-    /// The publisher has been shut down.
-    #[error("topic '{topic}': the publisher has been shut down")]
-    ShutDown {
-        /// Name of the topic.
-        topic: String,
-    },
-    /// The calling process is a fork of the one that created the publisher.
-    #[error("topic '{topic}': a forked child must not use its parent's publisher")]
-    Forked {
-        /// Name of the topic.
-        topic: String,
-    },
-}
-
-/// Why a message was not published. The loan has been taken back.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
-pub enum PublishError {
-    /// A keep-all subscription did not make room in time.
-    #[error("a keep-all subscription made no room within the blocking time")]
-    TimedOut,
-    /// The topic's ring was overwritten by somebody.
-    #[error(transparent)]
-    Corrupt(#[from] RingError),
-    /// More bytes than the loan has.
-    #[error("{length} bytes in a loan of {capacity}")]
-    TooLong {
-        /// Bytes to publish.
-        length: usize,
-        /// Bytes of the loan.
-        capacity: usize,
-    },
-    /// What is to be published is not on loan from this publisher: it was published or returned before, or is another's.
-    #[error("not a loan of this publisher, or published or returned before")]
-    NotLoaned,
-    /// The publisher has been shut down.
-    #[error("the publisher has been shut down")]
-    ShutDown,
-    /// The calling process is a fork of the one that created the publisher.
-    #[error("a forked child must not use its parent's publisher")]
-    Forked,
-}
-
-/// Why a message was not published, and the chunk if somebody may already have found it in the history.
-struct Unpublished {
-    why: PublishError,
-    noted: Option<PublishedChunk>,
-}
-
-impl From<PublishError> for Unpublished {
-    fn from(why: PublishError) -> Self {
-        Self { why, noted: None }
-    }
-}
-
-impl From<RingError> for Unpublished {
-    fn from(error: RingError) -> Self {
-        Self { why: error.into(), noted: None }
-    }
-}
-
 struct State {
     pool: Pool,
     /// Number of the next publication.
@@ -359,199 +271,6 @@ impl Publisher {
         }
     }
 
-    /// Publishes a loan.
-    ///
-    /// # Errors
-    /// See [`PublishError`]; the loan is taken back.
-    #[inline]
-    pub fn publish(&self, loan: Loan<'_>, meta: &MessageMeta) -> Result<Published, PublishError> {
-        if !std::ptr::eq(loan.publisher, self) {
-            // Dropped, it goes back to whose it is.
-            return Err(PublishError::NotLoaned);
-        }
-        let (raw, length) = loan.into_raw();
-        self.publish_raw(raw, length, meta)
-    }
-
-    /// Publishes the first `length` bytes of a loan.
-    ///
-    /// # Errors
-    /// See [`PublishError`]; the loan is taken back.
-    #[inline]
-    pub fn publish_raw(&self, loan: RawLoan, length: usize, meta: &MessageMeta) -> Result<Published, PublishError> {
-        let (published, reclaim_is_due) = self.append(loan, length, meta)?;
-        self.wake_sleepers();
-        if reclaim_is_due {
-            self.reclaim();
-        }
-        Ok(published)
-    }
-
-    /// Reclaims now, while the message is on its way, what the next loan would else have to.
-    #[cold]
-    fn reclaim(&self) {
-        let mut guard = self.lock();
-        let Some(state) = guard.as_mut() else { return };
-        let words = history_words(state.history, &state.pool.allocator);
-        // SAFETY: the words lie in the publisher's first segment, which stays mapped as long as `state` lives.
-        let history = words.and_then(|words| HistoryView::new(unsafe { &*words }));
-        state.pool.reclaim_if_due(&self.topic, history);
-        prefetch_next(&state.pool);
-    }
-
-    /// Publishes under the private lock; takes the loan back where that fails. Answers also whether reclaiming is due.
-    #[inline]
-    fn append(&self, loan: RawLoan, length: usize, meta: &MessageMeta) -> Result<(Published, bool), PublishError> {
-        if self.topic.participant().check_fork().is_err() {
-            return Err(PublishError::Forked);
-        }
-        let mut guard = self.lock();
-        let Some(state) = guard.as_mut() else { return Err(PublishError::ShutDown) };
-        if !state.pool.end_loan(&loan.allocation, loan.number) {
-            return Err(PublishError::NotLoaned);
-        }
-        match self.append_locked(state, loan, length, meta) {
-            Ok(published) => Ok((published, state.pool.reclaim_is_due())),
-            Err(Unpublished { why, noted: None }) => {
-                state.pool.allocator.deallocate(loan.allocation);
-                Err(why)
-            }
-            Err(Unpublished { why, noted: Some(chunk) }) => {
-                // A late subscription may have found the message in the history and be reading it.
-                state.pool.note_withdrawn(chunk);
-                Err(why)
-            }
-        }
-    }
-
-    #[inline]
-    fn append_locked(
-        &self,
-        state: &mut State,
-        loan: RawLoan,
-        length: usize,
-        meta: &MessageMeta,
-    ) -> Result<Published, Unpublished> {
-        if length > loan.capacity {
-            return Err(PublishError::TooLong { length, capacity: loan.capacity }.into());
-        }
-        let record = self.topic.publisher(self.index).ok_or(RingError::Corrupt)?;
-        let ring = self.topic.ring();
-        let allocation = loan.allocation;
-        let message = MessageRef::new(self.index, allocation.segment, allocation.chunk).ok_or(RingError::Corrupt)?;
-        self.publish_segment(record, &state.pool.allocator, &allocation);
-        let header = state
-            .pool
-            .allocator
-            .segment(allocation.segment)
-            .and_then(|segment| segment.mapping().record::<ChunkHeader>(message.byte_offset()))
-            .ok_or(RingError::Corrupt)?;
-        let deadline = if self.keep_all { self.wait_for_space(ring.head())? } else { None };
-        let number = PublicationNumber(state.next);
-        state.next += 1;
-        header.fill(number, length, self.gid, meta);
-        let words = history_words(state.history, &state.pool.allocator);
-        // SAFETY: the words lie in the publisher's first segment, which stays mapped as long as `state` lives.
-        let history = words.and_then(|words| HistoryView::new(unsafe { &*words }));
-        if let Some(history) = history {
-            header.set_sequence(ring.head());
-            history.write(number, message);
-        }
-        let withdraw = |why: PublishError| {
-            let noted = history.map(|history| {
-                history.remove(number, message);
-                PublishedChunk { sequence: header.sequence(), number, message, allocation }
-            });
-            Unpublished { why, noted }
-        };
-        let sequence = loop {
-            let appended = ring.append_over(state.ahead.take(), message, |claimed| {
-                header.set_sequence(claimed);
-                if self.keep_all && !self.has_space(claimed) {
-                    return Err(());
-                }
-                Ok(())
-            });
-            match appended {
-                Ok(sequence) => break sequence,
-                // Another keep-all publisher took the last position between the check and the claim.
-                Err(AppendError::Refused(())) => self.wait_until_space(ring.head(), deadline).map_err(withdraw)?,
-                Err(AppendError::Ring(error)) => return Err(withdraw(error.into())),
-            }
-        };
-        // Its cache line is here now, and soon with the readers again.
-        state.ahead = Some(ring.look_ahead(Sequence(sequence.0.wrapping_add(1))));
-        state.pool.note_published(PublishedChunk { sequence, number, message, allocation });
-        record.counters[counter::MESSAGES].store(number.0, Ordering::Relaxed);
-        let bytes = &record.counters[counter::BYTES];
-        bytes.store(bytes.load(Ordering::Relaxed).wrapping_add(length as u64), Ordering::Relaxed);
-        if state.pool.dropped != 0 {
-            record.counters[counter::DROPPED].store(state.pool.dropped, Ordering::Relaxed);
-        }
-        prefetch_next(&state.pool);
-        Ok(Published { sequence, number })
-    }
-
-    /// Whether every keep-all subscription has passed what stands where `claimed` would go.
-    fn has_space(&self, claimed: Sequence) -> bool {
-        let window = History::KeepAll.depth_in(self.topic.layout().capacity()) as u64;
-        match Cursors::look(&self.topic).slowest_keep_all {
-            Some(slowest) => claimed.0.saturating_sub(slowest.0) < window,
-            None => true,
-        }
-    }
-
-    /// Waits for room before the history is written; answers until when the rest may wait.
-    fn wait_for_space(&self, head: Sequence) -> Result<Option<Instant>, PublishError> {
-        if self.has_space(head) {
-            return Ok(futex::deadline_after(Some(self.max_blocking)));
-        }
-        let deadline = futex::deadline_after(Some(self.max_blocking));
-        self.wait_until_space(head, deadline)?;
-        Ok(deadline)
-    }
-
-    fn wait_until_space(&self, head: Sequence, deadline: Option<Instant>) -> Result<(), PublishError> {
-        let hot = self.topic.layout().hot();
-        loop {
-            let bell = hot.space_bell.load(Ordering::Acquire);
-            hot.space_wanted.store(1, Ordering::Relaxed);
-            // SYNC space: the taker stores its cursor, fences, and reads `space_wanted`.
-            full_fence();
-            if self.has_space(head.max(self.topic.ring().head())) {
-                return Ok(());
-            }
-            let now = Instant::now();
-            if deadline.is_some_and(|deadline| now >= deadline) {
-                return Err(PublishError::TimedOut);
-            }
-            let slice = now.checked_add(SPACE_SLICE);
-            futex::wait(&hot.space_bell, bell, slice.min(deadline.or(slice)));
-        }
-    }
-
-    /// Rings the bell of every subscription that sleeps.
-    #[inline]
-    pub(super) fn wake_sleepers(&self) {
-        // SYNC armed: the message is in its slot; the sleeper sets its bit, fences, and looks at the slot. The exchange of
-        // `head` in `append` is the last thing that happened to shared memory.
-        full_fence_after_rmw();
-        let layout = self.topic.layout();
-        for (word, armed) in layout.hot().armed.iter().enumerate() {
-            let mut bits = armed.load(Ordering::Relaxed);
-            while bits != 0 {
-                let bit = bits.trailing_zeros();
-                bits &= bits - 1;
-                let Some(record) = layout.subscriptions().get(word * 64 + bit as usize) else { break };
-                let owner = record.owner.load(Ordering::Acquire);
-                let bell = record.bell.load(Ordering::Acquire);
-                if let Some(owner) = Identity::from_word(owner) {
-                    self.topic.participant().bells().ring(owner, bell);
-                }
-            }
-        }
-    }
-
     /// Whether every subscription has passed all it has published. Costs a look at all subscriptions.
     pub fn is_acknowledged(&self) -> bool {
         if self.topic.participant().check_fork().is_err() {
@@ -593,16 +312,6 @@ impl Publisher {
         }
     }
 }
-
-/// The next loan will probably be as large as the last one: has its first lines here by then.
-#[inline]
-fn prefetch_next(pool: &Pool) {
-    if let Some(next) = pool.next_chunk() {
-        prefetch::for_writing(next);
-        prefetch::for_writing(next.wrapping_add(HEADER_BYTES));
-    }
-}
-
 /// The words of the history in the publisher's own mapping.
 ///
 /// A raw slice, because it borrows from the allocator beside which the pool is used mutably: segments are only ever added,
