@@ -115,6 +115,7 @@ fn work(participant: &Arc<Participant>, random: &mut Random, stop: &std::sync::a
                     gid: gid(participant),
                     history: history(random),
                     transient_local: random.below(2) == 0,
+                    traits: random.below(3),
                     accept: Box::new(|info| info.traits != 2),
                 };
                 Subscription::new(participant, &key, options).ok()

@@ -206,8 +206,6 @@ fn nothing_of_keep_all_publishers_is_lost_while_a_keep_last_one_laps_all_the_tim
     let sub = subscription(&here, "t", keep_all());
     let stop = AtomicBool::new(false);
     let total: u64 = if long() { 100_000 } else { 3_000 };
-    // They stay until everything is read: what others have lapped is in the history of a publisher that is there.
-    let keepers = [0, 1].map(|_| publisher(&there, "t", keep_all_publisher(Duration::MAX)));
     std::thread::scope(|scope| {
         scope.spawn(|| {
             let lapper = publisher(&there, "t", PublisherOptions::default());
@@ -215,17 +213,15 @@ fn nothing_of_keep_all_publishers_is_lost_while_a_keep_last_one_laps_all_the_tim
             while !stop.load(Ordering::Relaxed) {
                 number += 1;
                 publish(&lapper, 9, number, 16);
-                // More than a lap at a time; then the keep-all publishers get their turn, which they have only while the
-                // subscription is less than half a ring behind.
-                if number % 6_000 == 0 {
-                    std::thread::sleep(Duration::from_millis(1));
-                }
             }
         });
-        for (who, keeper) in (0..).zip(&keepers) {
+        for who in 0..2 {
+            let there = &there;
             scope.spawn(move || {
+                // Leaves when it is done: what is not read yet, and lapped, is still to be had.
+                let keeper = publisher(there, "t", keep_all_publisher(Duration::MAX));
                 for number in 1..=total {
-                    try_publish(keeper, who, number).expect("publish");
+                    try_publish(&keeper, who, number).expect("publish");
                 }
             });
         }
@@ -245,6 +241,108 @@ fn nothing_of_keep_all_publishers_is_lost_while_a_keep_last_one_laps_all_the_tim
         }
         stop.store(true, Ordering::Relaxed);
     });
+}
+
+#[test]
+fn what_a_publisher_leaves_behind_is_read_although_it_was_lapped() {
+    let _watchdog = Watchdog::new();
+    let root = Root::new();
+    let (here, there) = (root.join(), root.join());
+    let sub = subscription(&here, "t", keep_all());
+    let keeper = publisher(&there, "t", keep_all_publisher(Duration::from_millis(1)));
+    for number in 1..=500 {
+        try_publish(&keeper, 1, number).expect("publish");
+    }
+    drop(keeper);
+    drop(there);
+    let left = root.files_in("payload");
+    assert!(!left.is_empty());
+    let lapper = publisher(&here, "t", PublisherOptions::default());
+    for number in 1..=10_000 {
+        publish(&lapper, 2, number, 16);
+    }
+    // Sweeping frees nothing that is promised.
+    drop(subscription(&here, "t", keep_all()));
+    let got = take_all(&sub);
+    let kept: Vec<u64> = got.iter().filter(|message| message.0 == 1).map(|message| message.1).collect();
+    assert_eq!(kept, (1..=500).collect::<Vec<_>>());
+    let late = subscription(&here, "t", SubscriptionOptions { transient_local: true, ..keep_all() });
+    assert_eq!(take(&late), None, "who comes late gets nothing of it");
+    drop((sub, late));
+    // Now nobody needs it: the next sweep takes its memory away.
+    wait_until("its segments are removed", || root.files_in("payload").iter().all(|path| !left.contains(path)));
+}
+
+#[test]
+fn a_keep_last_publisher_does_not_shut_keep_all_ones_out() {
+    let _watchdog = Watchdog::new();
+    let root = Root::new();
+    let here = root.join();
+    let sub = subscription(&here, "t", keep_all());
+    let keepers = [0, 1].map(|_| publisher(&here, "t", keep_all_publisher(Duration::from_millis(1))));
+    let lapper = publisher(&here, "t", PublisherOptions::default());
+    // Far more than a ring behind, and it reads nothing.
+    for number in 1..=10_000 {
+        publish(&lapper, 9, number, 16);
+    }
+    let share = WINDOW / 2;
+    for number in 1..=share {
+        for (who, keeper) in (0..).zip(&keepers) {
+            try_publish(keeper, who, number).expect("its fair share");
+        }
+    }
+    for keeper in &keepers {
+        assert_eq!(try_publish(keeper, 1, 99_999), Err(PublishError::TimedOut), "and no more");
+    }
+    for number in 10_001..=20_000 {
+        publish(&lapper, 9, number, 16);
+    }
+    let got = take_all(&sub);
+    for who in 0..2 {
+        let kept: Vec<u64> = got.iter().filter(|message| message.0 == who).map(|message| message.1).collect();
+        assert_eq!(kept, (1..=share).collect::<Vec<_>>(), "publisher {who}");
+    }
+    assert!(got.contains(&(9, 20_000)));
+}
+
+#[test]
+fn who_refuses_a_publisher_does_not_hold_it_up() {
+    let _watchdog = Watchdog::new();
+    let root = Root::new();
+    let here = root.join();
+    let refuses = SubscriptionOptions { traits: 7, accept: Box::new(|_| false), ..keep_all() };
+    let refusing = subscription(&here, "t", refuses);
+    let listening = subscription(&here, "t", keep_all());
+    let options = PublisherOptions {
+        waits_for: |_, traits| traits != 7,
+        byte_budget: 1 << 20,
+        ..keep_all_publisher(Duration::from_millis(1))
+    };
+    let publisher = publisher(&here, "t", options);
+    for number in 1..=3 * WINDOW {
+        let mut loan = publisher.loan(1000).expect("its memory comes back");
+        fill(&mut loan, 1, number);
+        publisher.publish(loan, &MessageMeta::default()).expect("nobody to wait for");
+        assert_eq!(take(&listening), Some((1, number)));
+    }
+    assert_eq!(take(&refusing), None);
+    assert_eq!(refusing.take_lost().total, 0);
+}
+
+#[test]
+fn a_stalled_keep_all_subscription_does_not_pin_what_it_cannot_find() {
+    let root = Root::new();
+    let here = root.join();
+    let sub = subscription(&here, "t", keep_all());
+    let publisher = publisher(&here, "t", PublisherOptions { history: History::KeepLast(1), ..Default::default() });
+    for number in 1..=3 * 4096 {
+        publish(&publisher, 1, number, 4096);
+    }
+    let sizes = root.files_in("payload").into_iter().map(|path| std::fs::metadata(path).expect("segment").len());
+    let bytes: u64 = sizes.sum();
+    // A ring of messages and what gathers between two looks, in segments that double.
+    assert!(bytes < 4 * 4096 * 4300, "{bytes} bytes for messages of which most were lapped");
+    assert_eq!(take_numbers(&sub).last(), Some(&(3 * 4096)));
 }
 
 #[test]

@@ -410,6 +410,12 @@ impl Traits {
             None
         }
     }
+
+    /// Whether a keep-all publisher with these traits waits for a keep-all subscription: for one that it matches, and that
+    /// has asked for reliability.
+    pub fn waits_for(self, subscription: Self) -> bool {
+        subscription.0 & Self::RELIABLE != 0 && self.incompatibility(subscription).is_none()
+    }
 }
 
 #[cfg(rmw_best_available)]

@@ -5,7 +5,7 @@
 //! again, under protection, when their turn comes; what has fallen out of the history by then is lost, as for anybody who
 //! is slower than a publisher's depth.
 
-use super::layout::{Owner, PublisherRecord, ACTIVE};
+use super::layout::{Owner, PublisherRecord, ACTIVE, DEPARTED, KEEP_ALL};
 use super::topic::Topic;
 use crate::history::{HistoryView, HistoryWord};
 use crate::ids::{PublicationNumber, PublisherIndex, SegmentId, Sequence};
@@ -68,10 +68,15 @@ pub(super) fn collect(
     let mut all = Vec::new();
     for (index, record) in topic.layout().publishers().iter().enumerate() {
         // SYNC publisher-active
-        let active = record.state.load(Ordering::Acquire) == ACTIVE;
+        let state = record.state.load(Ordering::Acquire);
         let owner = Owner::from_word(record.owner.load(Ordering::Acquire));
-        if !active || record.flags.load(Ordering::Relaxed) & flags == 0 || topic.is_gone(owner) || owner == Owner::Free
-        {
+        let serves = match owner {
+            Owner::Free => false,
+            // One that left still serves those to whom it has promised its messages.
+            Owner::Orphan => state == DEPARTED && flags & KEEP_ALL != 0,
+            Owner::Participant(_) => (state == ACTIVE || state == DEPARTED) && !topic.is_gone(owner),
+        };
+        if !serves || record.flags.load(Ordering::Relaxed) & flags == 0 {
             continue;
         }
         let creator = record.creator.load(Ordering::Relaxed);

@@ -26,6 +26,12 @@ pub(super) struct Cursors {
 impl Cursors {
     /// Looks at all records. Subscriptions that join meanwhile begin at or after `head`.
     pub(super) fn look(topic: &Topic) -> Self {
+        Self::look_for(topic, |_| true)
+    }
+
+    /// The same for one publisher: `waits_for` says by the traits of a keep-all subscription whether it counts among
+    /// these.
+    pub(super) fn look_for(topic: &Topic, waits_for: impl Fn(u64) -> bool) -> Self {
         let head = topic.ring().helped_head();
         let mut seen = Self { head, slowest: head, slowest_keep_all: None, max_depth: 0, active: 0 };
         full_fence();
@@ -45,7 +51,8 @@ impl Cursors {
             seen.active += 1;
             seen.slowest = seen.slowest.min(cursor);
             seen.max_depth = seen.max_depth.max(record.depth.load(Ordering::Relaxed) as usize);
-            if record.flags.load(Ordering::Relaxed) & KEEP_ALL != 0 {
+            let keep_all = record.flags.load(Ordering::Relaxed) & KEEP_ALL != 0;
+            if keep_all && waits_for(record.traits.load(Ordering::Relaxed)) {
                 seen.slowest_keep_all = Some(seen.slowest_keep_all.map_or(cursor, |other| other.min(cursor)));
             }
         }

@@ -3,7 +3,7 @@
 //! ```text
 //! 0        header: kind, version, capacity, closed, type hash, names
 //! 2048     head (a line of its own) | armed (one bit per subscription) | space (keep-all) | table sizes
-//! 4096     subscription records, 512 of 256 bytes
+//! 4096     subscription records, 512 of 320 bytes
 //! ...      publisher records, 1024 of 320 bytes
 //! ...      slots, `capacity` words
 //! ```
@@ -21,7 +21,7 @@ use crate::sys::shm_file::FileHeader;
 /// First word of a topic file.
 pub const MAGIC: u64 = u64::from_le_bytes(*b"hazcatTP");
 /// Version of this layout.
-pub const VERSION: u64 = 1;
+pub const VERSION: u64 = 2;
 /// Subscriptions a topic can have.
 pub const MAX_SUBSCRIPTIONS: usize = 512;
 /// Messages a subscription can hold at a time.
@@ -33,6 +33,8 @@ pub const MAX_NAME: usize = 900;
 pub const INACTIVE: u32 = 0;
 /// State of a record in use.
 pub const ACTIVE: u32 = 1;
+/// State of a keep-all publisher that has left before everything was read: its history still serves those who were lapped.
+pub const DEPARTED: u32 = 2;
 
 /// Flag of a subscription that must not miss anything.
 pub const KEEP_ALL: u32 = 1;
@@ -106,9 +108,12 @@ pub struct SubscriptionRecord {
     pub gid: [AtomicU64; 2],
     /// What it is reading right now.
     pub held: [AtomicU64; MAX_HELD],
+    /// The word given at creation, for publishers to decide on.
+    pub traits: AtomicU64,
+    pad: [AtomicU64; 7],
 }
 
-const _: () = assert!(size_of::<SubscriptionRecord>() == 256);
+const _: () = assert!(size_of::<SubscriptionRecord>() == 320);
 
 // SAFETY: repr(C), atomics only.
 unsafe impl SharedRecord for SubscriptionRecord {}
@@ -142,7 +147,9 @@ pub struct PublisherRecord {
     pub instance: AtomicU64,
     /// Counters for whoever inspects the topic: messages, bytes, messages dropped for want of memory, copies.
     pub counters: [AtomicU64; 8],
-    pad3: [AtomicU64; 8],
+    /// Of a [`DEPARTED`] publisher: the position behind its last message.
+    pub kept_until: AtomicU64,
+    pad3: [AtomicU64; 7],
 }
 
 const _: () = assert!(size_of::<PublisherRecord>() == 320);

@@ -5,6 +5,7 @@
 //! the removals, one fence, one look at what is held, one fence.
 
 use super::cursors::{gather_held, Cursors};
+use super::publisher::Waits;
 use super::topic::Topic;
 use crate::domain::host::HostAllocator;
 use crate::domain::{AllocateError, Allocation, DomainAllocator};
@@ -54,6 +55,7 @@ pub(super) struct Pool {
     published: VecDeque<PublishedChunk>,
     removed: Vec<PublishedChunk>,
     held: Vec<MessageRef>,
+    waits: Waits,
     /// Whether the history is there for late subscriptions; else only until everybody has passed a message.
     keeps_history: bool,
     /// Whether it must not drop what a keep-all subscription has not read.
@@ -75,6 +77,7 @@ impl Pool {
     pub(super) fn new(
         allocator: HostAllocator,
         publisher: PublisherIndex,
+        waits: Waits,
         keeps_history: bool,
         keep_all: bool,
     ) -> Self {
@@ -84,6 +87,7 @@ impl Pool {
             published: VecDeque::with_capacity(128),
             removed: Vec::with_capacity(64),
             held: Vec::with_capacity(64),
+            waits,
             keeps_history,
             keep_all,
             look_at: 2,
@@ -254,7 +258,7 @@ impl Pool {
 
     /// Takes every message that nobody needs any more out of ring and history, and frees what nobody holds.
     pub(super) fn reclaim(&mut self, topic: &Topic, history: Option<HistoryView<'_>>) -> Cursors {
-        let cursors = Cursors::look(topic);
+        let cursors = self.waits.look(topic);
         let total = self.published.len();
         let mut position = 0;
         let mut kept = 0;
@@ -262,7 +266,7 @@ impl Pool {
         while position < total {
             let Some(chunk) = self.published.get(position).copied() else { break };
             let newer = total - 1 - position;
-            if self.is_needed(&chunk, newer, &cursors, history) {
+            if self.is_needed(&chunk, newer, &cursors, history, topic.ring().capacity()) {
                 if kept != position {
                     self.published.swap(kept, position);
                 }
@@ -287,10 +291,14 @@ impl Pool {
         newer: usize,
         cursors: &Cursors,
         history: Option<HistoryView<'_>>,
+        capacity: u64,
     ) -> bool {
         // Counted among this publisher's own messages: what a subscription does not listen to must not use up its depth.
         let unread = chunk.sequence >= cursors.slowest && newer < cursors.max_depth;
-        let unread_by_keep_all = cursors.slowest_keep_all.is_some_and(|slowest| chunk.sequence >= slowest);
+        // Without a history, nobody finds what the ring has lapped.
+        let can_be_found = self.keep_all || cursors.head.0.saturating_sub(chunk.sequence.0) <= capacity;
+        let unread_by_keep_all =
+            can_be_found && cursors.slowest_keep_all.is_some_and(|slowest| chunk.sequence >= slowest);
         let history_keeps =
             self.keeps_history && history.is_some_and(|history| history.names(chunk.number, chunk.message));
         unread || unread_by_keep_all || history_keeps
@@ -323,6 +331,17 @@ impl Pool {
     /// Notes a message that was in the history but did not get into the ring: freed when nobody holds it.
     pub(super) fn note_withdrawn(&mut self, chunk: PublishedChunk) {
         self.removed.push(chunk);
+    }
+
+    /// Which keep-all subscriptions it waits for.
+    pub(super) fn waits(&self) -> Waits {
+        self.waits
+    }
+
+    /// Number of its messages from a position on, and the publication number of the first of them.
+    pub(super) fn unread_from(&self, position: Sequence) -> Option<(usize, PublicationNumber)> {
+        let passed = self.published.partition_point(|chunk| chunk.sequence < position);
+        self.published.get(passed).map(|oldest| (self.published.len() - passed, oldest.number))
     }
 
     /// Position of the newest message.

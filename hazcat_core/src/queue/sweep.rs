@@ -7,7 +7,7 @@
 //! twice, and doing it again changes nothing.
 
 use super::cursors::{gather_held, Cursors};
-use super::layout::{self, Owner, PublisherRecord, INACTIVE};
+use super::layout::{self, Owner, PublisherRecord, DEPARTED, INACTIVE};
 use super::topic::{self, Topic};
 use crate::directory::{Directory, TopicStem};
 use crate::ids::{Identity, PublisherIndex, SegmentId, Sequence};
@@ -118,6 +118,7 @@ pub(super) fn sweep_topic(topic: &Topic) {
     let cursors = Cursors::look(topic);
     // Without subscriptions everybody has passed everything published until now.
     let passed = if cursors.active == 0 { cursors.head } else { cursors.slowest };
+    departed.keep_promises(topic, &cursors);
     for (at, message) in departed.messages(topic) {
         if at < passed {
             topic.ring().remove(at, message, Tombstone::Expired);
@@ -181,6 +182,20 @@ impl Departed {
     fn keep(&mut self, index: PublisherIndex) {
         if let Some(place) = self.0.get_mut(usize::from(index.0)) {
             *place = None;
+        }
+    }
+
+    /// Those whose histories still serve a keep-all subscription that was lapped are not to be freed.
+    fn keep_promises(&mut self, topic: &Topic, cursors: &Cursors) {
+        let Some(slowest) = cursors.slowest_keep_all else { return };
+        for (record, place) in topic.layout().publishers().iter().zip(&mut self.0) {
+            let promised = || Sequence(record.kept_until.load(Ordering::Relaxed));
+            // SYNC publisher-active: what it promised was written before.
+            let departed = record.state.load(Ordering::Acquire) == DEPARTED;
+            let left = place.is_some_and(|owner| Owner::from_word(owner) == Owner::Orphan);
+            if departed && left && slowest < promised() {
+                *place = None;
+            }
         }
     }
 

@@ -92,6 +92,7 @@ pub fn publisher_options(gid: Gid, kind: &MessageType, qos: &Qos) -> PublisherOp
         gid,
         traits: qos.traits().0,
         history: qos.queue_history(),
+        waits_for: |own, subscription| Traits(own).waits_for(Traits(subscription)),
         transient_local: qos.durability == Durability::TransientLocal,
         expected_size: expected_size(kind),
         ..PublisherOptions::default()
@@ -103,6 +104,7 @@ pub fn subscription_options(gid: Gid, qos: &Qos) -> SubscriptionOptions {
     let wanted = qos.traits();
     SubscriptionOptions {
         gid,
+        traits: wanted.0,
         history: qos.queue_history(),
         transient_local: qos.durability == Durability::TransientLocal,
         accept: Box::new(move |publisher: &PublisherInfo| Traits(publisher.traits).incompatibility(wanted).is_none()),

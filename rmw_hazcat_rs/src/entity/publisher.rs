@@ -16,7 +16,7 @@ use crate::clock;
 use crate::encoding;
 use crate::error::{Code, Context as _, Failure, Result};
 use crate::mangle::Channel;
-use crate::qos::{Qos, Reliability};
+use crate::qos::{Qos, Reliability, Traits};
 use crate::typesupport::MessageType;
 
 /// A publisher. What it lent out and nobody returned goes back with it.
@@ -68,6 +68,7 @@ impl Publisher {
             gid,
             traits: qos.traits().0,
             history: qos.queue_history(),
+            waits_for: |own, subscription| Traits(own).waits_for(Traits(subscription)),
             transient_local: qos.durability == crate::qos::Durability::TransientLocal,
             expected_size: expected_size(&kind),
             ..PublisherOptions::default()

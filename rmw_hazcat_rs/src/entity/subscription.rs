@@ -130,6 +130,7 @@ impl Subscription {
         let key = topic_key(topic, &kind, &qos);
         let options = SubscriptionOptions {
             gid,
+            traits: qos.traits().0,
             history: qos.queue_history(),
             transient_local: qos.durability == Durability::TransientLocal,
             accept: Box::new(accept),

@@ -120,8 +120,8 @@ impl Publisher {
             .segment(allocation.segment)
             .and_then(|segment| segment.mapping().record::<ChunkHeader>(message.byte_offset()))
             .ok_or(RingError::Corrupt)?;
-        let deadline = if self.keep_all { self.wait_for_space(ring.head())? } else { None };
         let number = PublicationNumber(state.next);
+        let deadline = if self.keep_all { self.wait_for_space(state, number, ring.head())? } else { None };
         state.next += 1;
         header.fill(number, length, self.gid, meta);
         let words = history_words(state.history, &state.pool.allocator);
@@ -141,7 +141,7 @@ impl Publisher {
         let sequence = loop {
             let appended = ring.append_over(state.ahead.take(), message, |claimed| {
                 header.set_sequence(claimed);
-                if self.keep_all && !self.has_space(claimed) {
+                if self.keep_all && !self.has_space(state, number, claimed) {
                     return Err(());
                 }
                 Ok(())
@@ -149,7 +149,9 @@ impl Publisher {
             match appended {
                 Ok(sequence) => break sequence,
                 // Another keep-all publisher took the last position between the check and the claim.
-                Err(AppendError::Refused(())) => self.wait_until_space(ring.head(), deadline).map_err(withdraw)?,
+                Err(AppendError::Refused(())) => {
+                    self.wait_until_space(state, number, ring.head(), deadline).map_err(withdraw)?;
+                }
                 Err(AppendError::Ring(error)) => return Err(withdraw(error.into())),
             }
         };

@@ -14,7 +14,7 @@ mod space;
 pub use errors::{LoanError, PublishError};
 
 use super::cursors::Cursors;
-use super::layout::{orphan_word, PublisherRecord, ACTIVE, INACTIVE, KEEP_ALL, TRANSIENT_LOCAL};
+use super::layout::{orphan_word, PublisherRecord, ACTIVE, DEPARTED, INACTIVE, KEEP_ALL, TRANSIENT_LOCAL};
 use super::loan::{Loan, RawLoan};
 use super::pool::{Pool, PoolUsage};
 use super::topic::{CreateError, Topic};
@@ -45,6 +45,9 @@ pub struct PublisherOptions {
     pub history: History,
     /// Whether late subscriptions get the last messages.
     pub transient_local: bool,
+    /// Whether a keep-all publisher waits for a keep-all subscription, decided by the traits of the two, its own first. Has
+    /// to agree with what the subscription accepts: who refuses its messages must not hold it up.
+    pub waits_for: fn(u64, u64) -> bool,
     /// Longest a keep-all publisher waits for slow subscriptions.
     pub max_blocking: Duration,
     /// Most bytes of shared memory for its messages.
@@ -65,12 +68,29 @@ impl Default for PublisherOptions {
             traits: 0,
             history: History::KeepLast(10),
             transient_local: false,
+            waits_for: |_, _| true,
             max_blocking: Duration::from_millis(100),
             byte_budget: Self::DEFAULT_BUDGET,
             expected_size: 0,
         }
     }
 }
+
+/// Which keep-all subscriptions a publisher waits for.
+#[derive(Clone, Copy)]
+pub(super) struct Waits {
+    own_traits: u64,
+    decide: fn(u64, u64) -> bool,
+}
+
+impl Waits {
+    /// A look at the cursors of those that count for this publisher.
+    #[inline]
+    pub(super) fn look(self, topic: &Topic) -> Cursors {
+        Cursors::look_for(topic, |traits| (self.decide)(self.own_traits, traits))
+    }
+}
+
 struct State {
     pool: Pool,
     /// Number of the next publication.
@@ -103,8 +123,9 @@ impl Publisher {
         let index = topic.claim_publisher()?;
         let keep_all = options.history == History::KeepAll;
         let allocator = HostAllocator::new(topic.folder().clone(), participant.identity(), options.byte_budget);
+        let waits = Waits { own_traits: options.traits, decide: options.waits_for };
         let mut state = State {
-            pool: Pool::new(allocator, index, options.transient_local, keep_all),
+            pool: Pool::new(allocator, index, waits, options.transient_local, keep_all),
             next: 1,
             history: None,
             ahead: None,
@@ -291,10 +312,23 @@ impl Publisher {
         }
         let Some(mut state) = self.lock().take() else { return };
         let Some(record) = self.topic.publisher(self.index) else { return };
-        record.state.store(INACTIVE, Ordering::Release);
+        if !self.keep_all {
+            // Late subscriptions find its history no more.
+            record.state.store(INACTIVE, Ordering::Release);
+        }
         state.pool.leave();
-        state.pool.reclaim(&self.topic, None);
+        let words = history_words(state.history, &state.pool.allocator);
+        // SAFETY: the words lie in the publisher's first segment, which stays mapped as long as `state` lives.
+        let history = words.and_then(|words| HistoryView::new(unsafe { &*words }));
+        state.pool.reclaim(&self.topic, history);
         let nobody_needs_any = state.pool.is_empty();
+        if let Some(newest) = state.pool.newest().filter(|_| self.keep_all) {
+            record.kept_until.store(newest.0.wrapping_add(1), Ordering::Relaxed);
+            // SYNC publisher-active: from here on its history is there for keep-all subscriptions only.
+            record.state.store(DEPARTED, Ordering::Release);
+        } else {
+            record.state.store(INACTIVE, Ordering::Release);
+        }
         for (path, id) in state.pool.allocator.paths().iter().zip(&record.segments) {
             // Nobody else would ever find one that no message was published in.
             if nobody_needs_any || id.load(Ordering::Relaxed) == 0 {

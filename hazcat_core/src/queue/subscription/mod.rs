@@ -44,13 +44,21 @@ pub struct SubscriptionOptions {
     pub history: History,
     /// Whether it gets the past of transient-local publishers.
     pub transient_local: bool,
+    /// A word that publishers see when they decide whether to wait for it; the core does not interpret it.
+    pub traits: u64,
     /// Which publishers it listens to. Messages of others do not use up its depth.
     pub accept: AcceptFn,
 }
 
 impl Default for SubscriptionOptions {
     fn default() -> Self {
-        Self { gid: Gid::default(), history: History::KeepLast(10), transient_local: false, accept: Box::new(|_| true) }
+        Self {
+            gid: Gid::default(),
+            history: History::KeepLast(10),
+            transient_local: false,
+            traits: 0,
+            accept: Box::new(|_| true),
+        }
     }
 }
 
@@ -162,6 +170,7 @@ impl Subscription {
             let gid = options.gid.words();
             record.gid[0].store(gid[0], Ordering::Relaxed);
             record.gid[1].store(gid[1], Ordering::Relaxed);
+            record.traits.store(options.traits, Ordering::Relaxed);
             record.depth.store(depth as u32, Ordering::Relaxed);
             record.flags.store(u32::from(keep_all) * KEEP_ALL, Ordering::Relaxed);
             record.cursor.store(ring_head.0, Ordering::Relaxed);
