@@ -124,3 +124,16 @@ pub struct SubscriptionIndex(pub u16);
 /// Name of a payload segment; never reused within a directory (random, 64 bits, never zero).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct SegmentId(pub u64);
+
+#[cfg(not(loom))]
+impl SegmentId {
+    /// A new one.
+    pub fn random() -> Self {
+        loop {
+            match crate::sys::random::random_u64() {
+                0 => {}
+                id => return Self(id),
+            }
+        }
+    }
+}

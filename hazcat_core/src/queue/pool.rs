@@ -13,7 +13,6 @@ use crate::history::HistoryView;
 use crate::ids::{PublicationNumber, PublisherIndex, Sequence};
 use crate::ring::word::{MessageRef, Tombstone, CHUNK_UNIT};
 use crate::sync::atomic::{AtomicU64, Ordering};
-use crate::sys::shm_file::FileError;
 use std::collections::VecDeque;
 
 /// Bytes of chunks that may gather before a publisher of small messages looks for free ones.
@@ -153,7 +152,7 @@ impl Pool {
         error: AllocateError,
     ) -> Result<Allocation, AllocateError> {
         // Neither a loan that can never fit nor a refusal that has nothing to do with room must cost unread messages.
-        if !matches!(error, AllocateError::Budget { .. } | AllocateError::System(FileError::Full { .. })) {
+        if !error.is_for_want_of_room() {
             return Err(error);
         }
         let cursors = self.reclaim(topic, history);

@@ -8,7 +8,7 @@ use super::layout::{self, Owner, PublisherRecord, SubscriptionRecord, TopicHeade
 use super::peers::SegmentCache;
 use super::{sweep, History, TopicKey};
 use crate::directory::{Directory, TopicStem};
-use crate::domain::host::SegmentFolder;
+use crate::domain::SegmentFolder;
 use crate::ids::{Identity, PublisherIndex, SubscriptionIndex};
 use crate::participant::Participant;
 use crate::ring::{held, RingView};

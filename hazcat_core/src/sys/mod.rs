@@ -8,4 +8,5 @@ pub mod ofd_lock;
 pub mod prefetch;
 pub mod private_lock;
 pub mod random;
+pub mod reservation;
 pub mod shm_file;

@@ -40,7 +40,10 @@ const ACK_PAUSE: (Duration, Duration) = (Duration::from_micros(50), Duration::fr
 /// The failure that a refused loan is.
 pub fn loan_failure(error: &LoanError) -> Failure {
     let code = match error {
-        LoanError::Exhausted { .. } | LoanError::TooLarge { .. } | LoanError::System { .. } => Code::BadAlloc,
+        LoanError::Exhausted { .. }
+        | LoanError::TooLarge { .. }
+        | LoanError::System { .. }
+        | LoanError::Device { .. } => Code::BadAlloc,
         LoanError::Forked { .. } | LoanError::ShutDown { .. } => Code::Error,
     };
     Failure::new(code, error.to_string())

@@ -39,6 +39,16 @@ pub enum LoanError {
         /// The publisher's figures.
         usage: PoolUsage,
     },
+    /// The device refused.
+    #[error("topic '{topic}': {source} (used {}, pinned by readers {}, limit {})", usage.used, usage.pinned, usage.limit)]
+    Device {
+        /// Name of the topic.
+        topic: String,
+        /// The device's answer.
+        source: crate::domain::DeviceError,
+        /// The publisher's figures.
+        usage: PoolUsage,
+    },
     /// The publisher has been shut down.
     #[error("topic '{topic}': the publisher has been shut down")]
     ShutDown {

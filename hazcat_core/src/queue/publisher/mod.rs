@@ -259,7 +259,7 @@ impl Publisher {
         };
         match allocation {
             Ok(allocation) => {
-                let at = state.pool.allocator.host_address(&allocation).and_then(NonNull::new);
+                let at = state.pool.allocator.address(&allocation).and_then(NonNull::new);
                 let Some(at) = at else { return Err(LoanError::ShutDown { topic: name() }) };
                 // The header lies in front of the payload, inside the allocation.
                 let ptr = NonNull::new(at.as_ptr().wrapping_add(HEADER_BYTES)).unwrap_or(at);
@@ -277,6 +277,7 @@ impl Publisher {
             AllocateError::NeverFits { limit, .. } => LoanError::TooLarge { topic, needed, limit },
             AllocateError::Budget { .. } => LoanError::Exhausted { topic, needed, usage },
             AllocateError::System(source) => LoanError::System { topic, source, usage },
+            AllocateError::Device(source) => LoanError::Device { topic, source, usage },
         }
     }
 
