@@ -83,8 +83,10 @@ const _: () = {
 };
 
 impl Triple {
+    /// What is there to be read. The capacity is not looked at: rcl_action leaves it 0 in the sequences of goals
+    /// that it makes itself.
     fn elements(self) -> Result<(*const u8, usize), CdrError> {
-        if (self.data.is_null() && self.size > 0) || self.size > self.capacity {
+        if self.data.is_null() && self.size > 0 {
             return Err(CdrError::BadContainer(self.size));
         }
         Ok((self.data, self.size))

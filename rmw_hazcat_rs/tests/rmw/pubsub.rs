@@ -41,6 +41,20 @@ fn plain_and_serialized_messages_arrive_in_order() {
     assert!(!pair_in.take(&mut one) && !text_in.take(&mut other));
 }
 
+/// rcl_action publishes sequences whose capacity it never sets.
+#[test]
+fn the_capacity_of_what_is_published_does_not_matter() {
+    let mut context = Context::new(new_domain());
+    let node = context.node("no_capacity");
+    let (publisher, subscription) = (node.publisher("/t", text(), &qos()), node.subscription("/t", text(), &qos()));
+    let mut message = Text::of("all of it");
+    message.data.capacity = 0;
+    publisher.publish(&message);
+    let mut taken = Text::new();
+    assert!(subscription.take(&mut taken));
+    assert_eq!(taken.get(), "all of it");
+}
+
 #[test]
 fn the_info_says_who_when_and_which() {
     let mut context = Context::new(new_domain());
