@@ -1,4 +1,4 @@
-# Builds librmw_hazcat_rs.so with cargo, release by default, and installs and exports it.
+# Builds librmw_hazcat_rs.so and the command `hazcat` with cargo, release by default, installs both and exports the library.
 #
 # Out: HAZCAT_LIBRARY (path of the built library), HAZCAT_CARGO, HAZCAT_CARGO_VERSION, HAZCAT_CARGO_TARGET_DIR, and the
 # targets `rmw_hazcat_rs_headers` (the rmw interface) and `rmw_hazcat_rs_library` (the same, and the library to link).
@@ -31,17 +31,23 @@ else()
 endif()
 set(HAZCAT_CARGO_TARGET_DIR ${CMAKE_CURRENT_BINARY_DIR}/cargo)
 set(HAZCAT_LIBRARY ${HAZCAT_CARGO_TARGET_DIR}/${_profile_folder}/librmw_hazcat_rs.so)
+set(_hazcat ${HAZCAT_CARGO_TARGET_DIR}/${_profile_folder}/hazcat)
 
 # cargo itself knows what has changed, so it is asked at every build. Quiet: only warnings and errors reach stderr,
 # which is what colcon shows. make's job server is not handed on, since it does not reach into a custom command.
 add_custom_target(rmw_hazcat_rs_cargo ALL
   COMMAND ${CMAKE_COMMAND} -E env --unset=MAKEFLAGS --unset=MFLAGS "CARGO_TARGET_DIR=${HAZCAT_CARGO_TARGET_DIR}"
     ${HAZCAT_CARGO} build --quiet --locked --package rmw_hazcat_rs --lib --profile ${_profile}
-  BYPRODUCTS ${HAZCAT_LIBRARY}
+  COMMAND ${CMAKE_COMMAND} -E env --unset=MAKEFLAGS --unset=MFLAGS "CARGO_TARGET_DIR=${HAZCAT_CARGO_TARGET_DIR}"
+    ${HAZCAT_CARGO} build --quiet --locked --package hazcat --bin hazcat --profile ${_profile}
+  BYPRODUCTS ${HAZCAT_LIBRARY} ${_hazcat}
   WORKING_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR}
   COMMENT "cargo build (${_profile})"
   USES_TERMINAL VERBATIM)
 install(PROGRAMS ${HAZCAT_LIBRARY} DESTINATION lib)  # executable, as linkers make libraries
+# Where `ros2 run` looks, and where a shell does.
+install(PROGRAMS ${_hazcat} DESTINATION lib/${PROJECT_NAME})
+install(PROGRAMS ${_hazcat} DESTINATION bin)
 
 # Where no ROS 2 is sourced, our declaration of the rmw interface stands in for the headers of `rmw`.
 add_library(rmw_hazcat_rs_library INTERFACE)

@@ -17,6 +17,7 @@
 //! writer of that file, and each peer that unmaps it (when it exits) would send everybody a false death notice: with 100
 //! participants leaving, a million of them.
 
+mod erase;
 mod topic_stem;
 
 pub use topic_stem::TopicStem;
@@ -32,11 +33,8 @@ use std::fs::{self, DirBuilder, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
 
-/// Half-made directories of processes that died are removed when they are this old.
-const ABANDONED_AFTER: Duration = Duration::from_secs(60);
-
+const PREFIX: &str = "hazcat-";
 const FOLDERS: [&str; 4] = [PARTICIPANTS, BELLS, TOPICS, PAYLOAD];
 const PARTICIPANTS: &str = "participants";
 const BELLS: &str = "bells";
@@ -112,7 +110,7 @@ impl Directory {
         let us = nix::unistd::geteuid().as_raw();
         let whose = config.group.map_or_else(|| us.to_string(), |group| format!("g{group}"));
         let directory = Self {
-            path: config.root.join(format!("hazcat-{whose}-{}", config.domain_id)),
+            path: config.root.join(format!("{PREFIX}{whose}-{}", config.domain_id)),
             mode: config.mode & 0o777,
             group: config.group,
         };
@@ -146,18 +144,57 @@ impl Directory {
             let path = self.path.join(folder);
             match DirBuilder::new().mode(self.mode).create(&path) {
                 Ok(()) => self.set_mode(&path)?,
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                    // A file or a symbolic link with a folder's name: nothing of ours is in it.
+                    if fs::symlink_metadata(&path).is_ok_and(|meta| !meta.is_dir()) {
+                        let _ = fs::remove_file(&path);
+                        return Err(FileError::Missing { path }.into());
+                    }
+                }
                 Err(error) => return Err(FileError::from_io(&path, 0, error).into()),
             }
         }
         Ok(())
     }
 
+    /// The directories there are in `root`, of all users and domains, whatever is in them. Symbolic links are not followed.
+    ///
+    /// # Errors
+    /// What the system answers.
+    pub fn all_in(root: &Path) -> Result<Vec<Self>, FileError> {
+        let entries = fs::read_dir(root).map_err(|error| FileError::from_io(root, 0, error))?;
+        let mut found: Vec<Self> = entries.flatten().filter_map(|entry| Self::existing(&entry.path())).collect();
+        found.sort_by(|one, other| one.path.cmp(&other.path));
+        Ok(found)
+    }
+
+    /// The directory at `path`, if its name is one that directories have and its owner (or group) is the one that the name says.
+    pub fn existing(path: &Path) -> Option<Self> {
+        let (whose, domain) = path.file_name()?.to_str()?.strip_prefix(PREFIX)?.split_once('-')?;
+        domain.parse::<u32>().ok()?;
+        let meta = fs::symlink_metadata(path).ok().filter(fs::Metadata::is_dir)?;
+        let group = match whose.strip_prefix('g') {
+            Some(group) => Some(group.parse().ok().filter(|group| *group == meta.gid())?),
+            None => whose.parse().ok().filter(|user| *user == meta.uid()).map(|_: u32| None)?,
+        };
+        Some(Self { path: path.to_path_buf(), mode: meta.mode() & 0o777, group })
+    }
+
+    /// The group that shares it, where it is not one user's.
+    pub fn group(&self) -> Option<u32> {
+        self.group
+    }
+
+    /// The ROS domain id in its name.
+    pub fn domain_id(&self) -> Option<u32> {
+        self.path.file_name()?.to_str()?.rsplit_once('-')?.1.parse().ok()
+    }
+
     /// Built aside and renamed, so that nobody sees it with a mode the umask chose.
     fn create(&self) -> Result<(), DirectoryError> {
         let root = self.path.parent().unwrap_or(Path::new("/"));
         let us = nix::unistd::geteuid().as_raw();
-        remove_old(root, &format!(".hazcat-new-{us}-"), |path| fs::remove_dir(path));
+        erase::remove_old(root, &format!(".hazcat-new-{us}-"), |path| fs::remove_dir(path));
         let aside = root.join(format!(".hazcat-new-{us}-{:016x}", random_u64()));
         let fail = |error| DirectoryError::from(FileError::from_io(&self.path, 0, error));
         DirBuilder::new().mode(self.mode).create(&aside).map_err(fail)?;
@@ -295,42 +332,6 @@ impl Directory {
         let entries = fs::read_dir(&path).map_err(|error| FileError::from_io(&path, 0, error))?;
         Ok(entries.filter_map(|entry| parse(&entry.ok()?.file_name())).collect())
     }
-
-    /// Removes files that were begun under a temporary name by processes that died (see [`crate::sys::shm_file`]; there are
-    /// none where the file system has files without a name).
-    pub(crate) fn remove_abandoned_files(&self) {
-        for folder in FOLDERS {
-            remove_old(&self.path.join(folder), ".new-", |path| fs::remove_file(path));
-        }
-    }
-
-    /// Removes all that dead participants left. To be called only while nobody is alive and nobody can join (the gate of
-    /// the lease held exclusively).
-    pub(crate) fn remove_contents(&self) {
-        for folder in FOLDERS {
-            let Ok(entries) = fs::read_dir(self.path.join(folder)) else { continue };
-            for entry in entries.flatten() {
-                let path = entry.path();
-                if fs::remove_file(&path).is_err() {
-                    let _ = fs::remove_dir_all(&path);
-                }
-            }
-        }
-    }
-
-    /// Removes the directory with all in it; same condition as [`Directory::remove_contents`].
-    ///
-    /// The lease goes last: a process that finds it gone or replaced starts over.
-    pub(crate) fn remove_all(&self) {
-        self.remove_contents();
-        for folder in FOLDERS {
-            let _ = fs::remove_dir(self.path.join(folder));
-        }
-        let _ = fs::remove_file(self.lease_path());
-        // Fails where somebody has begun to make it anew, which is right; and where a group shares it and another member
-        // made it, because /dev/shm is sticky: then it stays, empty.
-        let _ = fs::remove_dir(&self.path);
-    }
 }
 
 /// Name of a participant's files.
@@ -361,21 +362,6 @@ fn check_memory(root: &Path, allow_any: bool) -> Result<(), DirectoryError> {
         return Ok(());
     }
     Err(DirectoryError::NotMemory { path: root.to_path_buf() })
-}
-
-/// Removes what was begun under a name with that prefix and not finished for a long time.
-fn remove_old(folder: &Path, prefix: &str, remove: impl Fn(&Path) -> io::Result<()>) {
-    let Ok(entries) = fs::read_dir(folder) else { return };
-    for entry in entries.flatten() {
-        let ours = entry.file_name().to_str().is_some_and(|name| name.starts_with(prefix));
-        let old = || {
-            let modified = entry.metadata().ok()?.modified().ok()?;
-            SystemTime::now().duration_since(modified).ok().filter(|age| *age > ABANDONED_AFTER)
-        };
-        if ours && old().is_some() {
-            let _ = remove(&entry.path());
-        }
-    }
 }
 
 #[cfg(test)]

@@ -19,6 +19,11 @@
 //! version); at 4096 one generation per participant; behind them one change counter per participant, which grows with
 //! every change of its graph, so that whoever polls learns of all changes by one read.
 
+mod observer;
+
+pub(crate) use observer::has_open_topic;
+pub use observer::Observer;
+
 use crate::directory::{Directory, DirectoryError};
 use crate::ids::Identity;
 use crate::sys::fork::ForkGuarded;
@@ -141,7 +146,11 @@ impl Lease {
     fn try_acquire(directory: &Directory, path: &Path) -> Result<Option<Self>, LeaseError> {
         let fail = |error| FileError::from_io(path, SIZE, error);
         directory.ensure()?;
-        let guarded = open_or_create(path, directory.file_mode())?;
+        let guarded = match open_or_create(path, directory.file_mode()) {
+            // A name that no lease has: nobody is alive by it.
+            Err(FileError::Corrupt { .. }) if Self::remove_impostor(directory) => return Ok(None),
+            other => other?,
+        };
         let Ok(file) = guarded.get() else { return Ok(None) };
         let id = FileId::of(&file.metadata().map_err(fail)?);
 

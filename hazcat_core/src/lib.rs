@@ -44,6 +44,7 @@
 //! | know who is there | [`graph`], [`Participant`] |
 //! | understand the protocol | [`ring`], [`ring::held`], [`history`], [`doorbell`], and `docs/architecture.md` |
 //! | allocate elsewhere | [`domain`] |
+//! | see what lies in shared memory, and remove what nobody holds | [`inspect`] |
 //!
 //! # Limits
 //!
@@ -72,6 +73,8 @@ pub mod directory;
 pub mod domain;
 #[cfg(not(loom))]
 pub mod graph;
+#[cfg(not(loom))]
+pub mod inspect;
 #[cfg(not(loom))]
 pub mod lease;
 #[cfg(not(loom))]

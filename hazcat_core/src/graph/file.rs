@@ -53,7 +53,7 @@ impl GraphFile {
             new.file().write_all_at(&word.to_le_bytes(), at).map_err(fail)?;
         }
         new.file().write_all_at(&record, RECORD).map_err(fail)?;
-        new.publish()?;
+        new.publish_over()?;
         // Opened by its name: events carry the name a descriptor was opened by, and the one above had none.
         let file = ForkGuarded::open(|| shm_file::open(path, Access::ReadWrite))?;
         Ok(Self { file, path: path.to_path_buf(), reserved: size })

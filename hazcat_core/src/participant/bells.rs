@@ -137,7 +137,8 @@ impl Bells {
             new.file().write_all_at(&word.to_le_bytes(), at).map_err(|error| FileError::from_io(&path, size, error))?;
         }
         let page = BellPage::map(new.file(), &path)?;
-        new.publish()?;
+        // Nobody else has a right to the name: whatever stands there is none of ours.
+        new.publish_over()?;
         Ok(Self {
             directory: directory.clone(),
             identity,

@@ -243,13 +243,19 @@ impl Drop for Participant {
 
 /// Removes files of dead participants; one process at a time does it.
 fn sweep(directory: &Directory, lease: &Lease) {
-    let Some(_guard) = lease.try_sweep_lock() else { return };
+    if let Some(_guard) = lease.try_sweep_lock() {
+        sweep_files(directory, |who| lease.is_alive(who));
+    }
+}
+
+/// The same, to be called with the right to sweep.
+pub(crate) fn sweep_files(directory: &Directory, is_alive: impl Fn(Identity) -> bool) {
     let mut owners = directory.participants().unwrap_or_default();
     owners.extend(directory.bell_owners().unwrap_or_default());
     owners.sort_unstable();
     owners.dedup();
     for owner in owners {
-        if !lease.is_alive(owner) {
+        if !is_alive(owner) {
             Core::remove_files_of(directory, owner);
         }
     }

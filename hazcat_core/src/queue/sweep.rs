@@ -258,11 +258,16 @@ fn free_publisher(topic: &Topic, record: &PublisherRecord, owner: u64) {
     record.owner.store(0, Ordering::Release);
 }
 
-/// Removes the topic files that nobody has open, with their segments, segments whose topic is gone, and segments that
-/// their publisher was killed before it named. Answers whether it was done; else somebody else is doing it.
+/// [`sweep_files`] for a participant. Answers whether it was done; else somebody else is doing it.
 fn sweep_directory(participant: &Arc<Participant>) -> bool {
     let Some(_guard) = participant.lease().try_sweep_lock() else { return false };
-    let directory = participant.directory();
+    sweep_files(participant.directory(), |who| participant.is_alive(who));
+    true
+}
+
+/// Removes the topic files that nobody has open, with their segments, segments whose topic is gone, and segments that
+/// their publisher was killed before it named. To be called with the right to sweep.
+pub(crate) fn sweep_files(directory: &Directory, is_alive: impl Fn(Identity) -> bool) {
     // Segments first: one that is made later belongs to a topic that is there when it is looked for below.
     let segments = directory.payload_segments().unwrap_or_default();
     for topic in directory.topics().unwrap_or_default() {
@@ -271,7 +276,7 @@ fn sweep_directory(participant: &Arc<Participant>) -> bool {
         }
     }
     let is_dead = |owner: u64| match Owner::from_word(owner) {
-        Owner::Participant(identity) => !participant.is_alive(identity),
+        Owner::Participant(identity) => !is_alive(identity),
         _ => false,
     };
     for (id, owner, topic) in segments {
@@ -280,7 +285,6 @@ fn sweep_directory(participant: &Arc<Participant>) -> bool {
             let _ = std::fs::remove_file(directory.payload_path(id, owner, &topic));
         }
     }
-    true
 }
 
 /// Whether no publisher's record of a topic names a segment. Asked about segments of the dead, who name nothing any more.

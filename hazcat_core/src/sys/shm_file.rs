@@ -181,33 +181,38 @@ impl NewFile {
     /// # Errors
     /// [`FileError::Exists`] where another process was first: open theirs.
     pub fn publish(mut self) -> Result<File, FileError> {
-        let fail = |errno: Errno| FileError::from_io(&self.path, 0, errno.into());
-        match self.temporary.take() {
-            None => {
-                use std::os::fd::AsRawFd;
-                let from = format!("/proc/self/fd/{}", self.file.as_raw_fd());
-                nix::unistd::linkat(
-                    nix::fcntl::AT_FDCWD,
-                    from.as_str(),
-                    nix::fcntl::AT_FDCWD,
-                    &self.path,
-                    AtFlags::AT_SYMLINK_FOLLOW,
-                )
-                .map_err(fail)?;
-            }
-            Some(temporary) => {
-                let linked = nix::unistd::linkat(
-                    nix::fcntl::AT_FDCWD,
-                    &temporary,
-                    nix::fcntl::AT_FDCWD,
-                    &self.path,
-                    AtFlags::empty(),
-                );
-                let _ = std::fs::remove_file(&temporary);
-                linked.map_err(fail)?;
-            }
+        let linked = self.link();
+        if let Some(temporary) = self.temporary.take() {
+            let _ = std::fs::remove_file(temporary);
         }
+        linked?;
         self.file.try_clone().map_err(|error| FileError::from_io(&self.path, 0, error))
+    }
+
+    /// Gives the complete file its name, which nobody else has a right to: whatever stands there goes.
+    ///
+    /// # Errors
+    /// [`FileError`], [`FileError::Exists`] where what stands there cannot be removed.
+    pub fn publish_over(self) -> Result<File, FileError> {
+        if std::fs::symlink_metadata(&self.path).is_ok_and(|meta| meta.is_dir()) {
+            let _ = std::fs::remove_dir_all(&self.path);
+        } else {
+            let _ = std::fs::remove_file(&self.path);
+        }
+        self.publish()
+    }
+
+    fn link(&self) -> Result<(), FileError> {
+        use std::os::fd::AsRawFd;
+        let fail = |errno: Errno| FileError::from_io(&self.path, 0, errno.into());
+        let here = nix::fcntl::AT_FDCWD;
+        match &self.temporary {
+            None => {
+                let from = format!("/proc/self/fd/{}", self.file.as_raw_fd());
+                nix::unistd::linkat(here, from.as_str(), here, &self.path, AtFlags::AT_SYMLINK_FOLLOW).map_err(fail)
+            }
+            Some(temporary) => nix::unistd::linkat(here, temporary, here, &self.path, AtFlags::empty()).map_err(fail),
+        }
     }
 }
 
@@ -240,17 +245,39 @@ pub fn reserve(file: &File, path: &Path, offset: u64, len: u64) -> Result<(), Fi
     Ok(())
 }
 
-/// Opens an existing shared file, refusing to follow a symbolic link.
+/// What [`FileError::Corrupt`] says of something that is no file of ours whatever is in it.
+const IMPOSTOR: &str = "not a regular file";
+
+/// Opens an existing shared file. Symbolic links are not followed, and what is not a regular file (a pipe would make us wait
+/// for ever) is refused.
 ///
 /// # Errors
-/// [`FileError::Missing`], [`FileError::Denied`], or what the system answers.
+/// [`FileError::Missing`], [`FileError::Denied`], [`FileError::Corrupt`] for another kind of file, or what the system answers.
 pub fn open(path: &Path, access: Access) -> Result<File, FileError> {
-    OpenOptions::new()
+    let impostor = || FileError::Corrupt { path: path.to_path_buf(), what: IMPOSTOR };
+    let file = OpenOptions::new()
         .read(true)
         .write(access == Access::ReadWrite)
-        .custom_flags(OFlag::O_NOFOLLOW.bits() | OFlag::O_CLOEXEC.bits())
+        .custom_flags((OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK | OFlag::O_NOCTTY).bits())
         .open(path)
-        .map_err(|error| FileError::from_io(path, 0, error))
+        .map_err(|error| match error.raw_os_error() {
+            Some(libc::ELOOP | libc::EISDIR | libc::ENXIO) => impostor(),
+            _ => FileError::from_io(path, 0, error),
+        })?;
+    if !file.metadata().map_err(|error| FileError::from_io(path, 0, error))?.is_file() {
+        return Err(impostor());
+    }
+    Ok(file)
+}
+
+/// Removes what has the name of a shared file and can be none: a symbolic link, a pipe, an empty folder. Nobody can have it
+/// mapped or locked. Answers whether there was one and it is gone.
+pub fn remove_impostor(path: &Path) -> bool {
+    match std::fs::symlink_metadata(path) {
+        Ok(meta) if meta.is_dir() => std::fs::remove_dir(path).is_ok(),
+        Ok(meta) if !meta.is_file() => std::fs::remove_file(path).is_ok(),
+        _ => false,
+    }
 }
 
 /// Maps a whole opened file and checks its header.

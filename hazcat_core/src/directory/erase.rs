@@ -1,0 +1,87 @@
+//! Removing what nobody holds.
+//!
+//! What is removed lies in the directory itself, wherever its names may lead meanwhile: folders are opened step by step without
+//! following symbolic links, and emptied through their descriptors. In a directory that a group shares, a member could otherwise
+//! have the others remove files elsewhere.
+
+use super::{Directory, FOLDERS};
+use nix::fcntl::{open, openat, OFlag};
+use nix::sys::stat::Mode;
+use std::fs;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+/// What processes that died left half-made is removed when it is this old.
+const ABANDONED_AFTER: Duration = Duration::from_secs(60);
+
+impl Directory {
+    /// Removes files that were begun under a temporary name by processes that died (see [`crate::sys::shm_file`]; there are
+    /// none where the file system has files without a name).
+    pub(crate) fn remove_abandoned_files(&self) {
+        for folder in FOLDERS {
+            if let Some(folder) = self.folder(folder) {
+                remove_old(&through(&folder), ".new-", |path| fs::remove_file(path));
+            }
+        }
+    }
+
+    /// Removes all that dead participants left. To be called only while nobody is alive and nobody can join (the gate of
+    /// the lease held exclusively).
+    pub(crate) fn remove_contents(&self) {
+        for folder in FOLDERS {
+            let Some(folder) = self.folder(folder) else { continue };
+            let Ok(entries) = fs::read_dir(through(&folder)) else { continue };
+            for entry in entries.flatten() {
+                let path = entry.path();
+                if fs::remove_file(&path).is_err() {
+                    let _ = fs::remove_dir_all(&path);
+                }
+            }
+        }
+    }
+
+    /// Removes the directory with all in it; same condition as [`Directory::remove_contents`].
+    ///
+    /// The lease goes last: a process that finds it gone or replaced starts over.
+    pub(crate) fn remove_all(&self) {
+        self.remove_contents();
+        for folder in FOLDERS {
+            let _ = fs::remove_dir(self.path().join(folder));
+        }
+        let _ = fs::remove_file(self.lease_path());
+        // Fails where somebody has begun to make it anew, which is right; and where a group shares it and another member
+        // made it, because /dev/shm is sticky: then it stays, empty.
+        let _ = fs::remove_dir(self.path());
+    }
+
+    /// One of the folders; `None` where it, or the directory, is not there or is not a real one.
+    fn folder(&self, name: &str) -> Option<OwnedFd> {
+        let step = OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let root =
+            open(self.path().parent()?, OFlag::O_DIRECTORY | OFlag::O_CLOEXEC | OFlag::O_PATH, Mode::empty()).ok()?;
+        let directory = openat(&root, self.path().file_name()?, step, Mode::empty()).ok()?;
+        openat(&directory, name, step, Mode::empty()).ok()
+    }
+}
+
+/// A path that means an open folder, whatever its name means.
+fn through(folder: &OwnedFd) -> PathBuf {
+    PathBuf::from(format!("/proc/self/fd/{}", folder.as_raw_fd()))
+}
+
+/// Removes what was begun under a name with that prefix and not finished for a long time.
+pub(super) fn remove_old(folder: &Path, prefix: &str, remove: impl Fn(&Path) -> io::Result<()>) {
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    for entry in entries.flatten() {
+        let ours = entry.file_name().to_str().is_some_and(|name| name.starts_with(prefix));
+        let old = || {
+            let modified = entry.metadata().ok()?.modified().ok()?;
+            SystemTime::now().duration_since(modified).ok().filter(|age| *age > ABANDONED_AFTER)
+        };
+        if ours && old().is_some() {
+            let _ = remove(&entry.path());
+        }
+    }
+}
