@@ -102,8 +102,9 @@ pub use ids::{Gid, Identity, PublicationNumber, Sequence};
 pub use participant::Participant;
 #[cfg(not(loom))]
 pub use payload::chunk::MessageMeta;
-#[cfg(not(loom))]
 pub use queue::publisher::{LoanError, PublishError, Publisher, PublisherOptions};
+#[cfg(not(loom))]
+pub use queue::signs::Signs;
 #[cfg(not(loom))]
 pub use queue::subscription::{LostCount, NotHeld, Subscription, SubscriptionOptions, TakeError};
 #[cfg(not(loom))]

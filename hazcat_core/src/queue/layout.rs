@@ -149,7 +149,11 @@ pub struct PublisherRecord {
     pub counters: [AtomicU64; 8],
     /// Of a [`DEPARTED`] publisher: the position behind its last message.
     pub kept_until: AtomicU64,
-    pad3: [AtomicU64; 7],
+    /// When it published last; see [`super::signs`].
+    pub published_at: AtomicU64,
+    /// When it showed last that it is alive, or that it has left; see [`super::signs`].
+    pub shown_at: AtomicU64,
+    pad3: [AtomicU64; 5],
 }
 
 const _: () = assert!(size_of::<PublisherRecord>() == 320);

@@ -10,6 +10,7 @@
 //! | `subscription/`, `sample.rs` | taking |
 //! | `backlog.rs` | the past, for late subscriptions and lapped keep-all ones |
 //! | `peers.rs` | other publishers' segments, mapped here |
+//! | `signs.rs` | when publishers last published, and showed that they are alive |
 //! | `sweep.rs` | cleaning up behind the dead |
 
 mod backlog;
@@ -20,6 +21,7 @@ mod peers;
 mod pool;
 pub mod publisher;
 mod sample;
+pub mod signs;
 pub mod subscription;
 pub mod sweep;
 pub mod topic;

@@ -148,7 +148,7 @@ impl Publisher {
         for segment in &record.segments {
             segment.store(0, Ordering::Relaxed);
         }
-        for counter in &record.counters {
+        for counter in record.counters.iter().chain([&record.published_at, &record.shown_at]) {
             counter.store(0, Ordering::Relaxed);
         }
         let gid = options.gid.words();
@@ -199,6 +199,17 @@ impl Publisher {
                 place.store(id.0, Ordering::Release);
             }
         }
+    }
+
+    /// Has `act` work on its record, unless it has left, or is a parent's.
+    #[inline]
+    pub(super) fn with_record<T>(&self, act: impl FnOnce(&PublisherRecord) -> T) -> Option<T> {
+        if self.topic.participant().check_fork().is_err() {
+            return None;
+        }
+        let guard = self.lock();
+        guard.as_ref()?;
+        self.topic.publisher(self.index).map(act)
     }
 
     #[inline]
