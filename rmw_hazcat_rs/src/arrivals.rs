@@ -3,14 +3,16 @@
 //! The dispatcher sleeps on the subscription like any wait set and calls back when the ring has moved on.
 
 use std::ffi::c_void;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, Weak};
 
 use hazcat_core::wait::LocalBell;
 use hazcat_core::{Subscription, Waitable};
 
 use crate::callback::CallbackSlot;
 use crate::dispatch::Dispatcher;
+use crate::entity::events::EndpointEvents;
+use crate::entity::lock;
 use crate::ffi;
 
 /// Watches one subscription for new messages.
@@ -20,9 +22,23 @@ pub struct ArrivalWatch {
     depth: u64,
     /// How far the ring had moved when somebody was told last.
     seen: AtomicU64,
-    /// Whether the dispatcher watches.
-    active: AtomicBool,
+    /// Who wants to know; the dispatcher watches while anybody does.
+    interest: Mutex<Interest>,
     slot: CallbackSlot,
+}
+
+#[derive(Default)]
+struct Interest {
+    /// The callback.
+    callback: bool,
+    /// Whose message-lost event is to be told of with every arrival.
+    losses: Option<Weak<EndpointEvents>>,
+}
+
+impl Interest {
+    fn any(&self) -> bool {
+        self.callback || self.losses.is_some()
+    }
 }
 
 impl ArrivalWatch {
@@ -32,7 +48,7 @@ impl ArrivalWatch {
             subscription: Arc::clone(subscription),
             depth,
             seen: AtomicU64::new(0),
-            active: AtomicBool::new(false),
+            interest: Mutex::default(),
             slot: CallbackSlot::default(),
         })
     }
@@ -51,7 +67,7 @@ impl ArrivalWatch {
     ) {
         if callback.is_none() {
             self.slot.set(None, user_data, |_| 0);
-            self.deactivate(dispatcher);
+            self.change_interest(dispatcher, |interest| interest.callback = false);
             return;
         }
         self.slot.set(callback, user_data, |_| {
@@ -62,15 +78,30 @@ impl ArrivalWatch {
                 0
             }
         });
-        if !self.active.swap(true, Ordering::AcqRel) {
-            dispatcher.add_watch(self);
-        }
+        self.change_interest(dispatcher, |interest| interest.callback = true);
+    }
+
+    /// Looks for lost messages with every arrival, for `events`; or not any more.
+    pub fn set_losses(self: &Arc<Self>, dispatcher: &Dispatcher, events: Option<Weak<EndpointEvents>>) {
+        self.change_interest(dispatcher, |interest| interest.losses = events);
     }
 
     /// Ends all calls; for the end of the entity.
     pub fn deactivate(self: &Arc<Self>, dispatcher: &Dispatcher) {
-        if self.active.swap(false, Ordering::AcqRel) {
-            dispatcher.remove_watch(self);
+        self.change_interest(dispatcher, |interest| *interest = Interest::default());
+    }
+
+    fn change_interest(self: &Arc<Self>, dispatcher: &Dispatcher, change: impl FnOnce(&mut Interest)) {
+        let (before, after) = {
+            let mut interest = lock(&self.interest);
+            let before = interest.any();
+            change(&mut interest);
+            (before, interest.any())
+        };
+        match (before, after) {
+            (false, true) => dispatcher.add_watch(self),
+            (true, false) => dispatcher.remove_watch(self),
+            _ => {}
         }
     }
 
@@ -78,6 +109,12 @@ impl ArrivalWatch {
     pub fn dispatch(&self) {
         let arrived = self.arrived();
         let before = self.seen.swap(arrived, Ordering::Relaxed);
+        if arrived != before {
+            let losses = lock(&self.interest).losses.as_ref().and_then(Weak::upgrade);
+            if let Some(losses) = losses {
+                losses.look_for_losses(&self.subscription);
+            }
+        }
         // Nothing new, or not for this subscription, or taken already.
         if arrived == before || !self.subscription.has_data() {
             return;

@@ -57,6 +57,13 @@ impl CallbackSlot {
         state.untold = state.untold.saturating_add(events);
     }
 
+    /// Forgets what was noted: whoever it is for has just seen it. Not where it is being told right now.
+    pub fn forget(&self) {
+        if let Ok(mut state) = self.state.try_lock() {
+            state.untold = 0;
+        }
+    }
+
     /// Tells the callback, if there is one, of what was noted.
     pub fn deliver(&self) {
         Self::tell(&mut lock(&self.state));

@@ -3,7 +3,7 @@
 //! It sleeps on a doorbell of its own. The graph's listener (the core's news thread, or whoever changes the graph) only
 //! triggers guard conditions and wakes it, so that nothing of a user runs on a thread of the core. Graph changes are
 //! gathered: working them off may take a tenth of its time at most, so that a hundred processes that start at once do
-//! not keep each other busy.
+//! not keep each other busy. It looks at the time only for endpoints that have deadlines or leases to be watched.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use hazcat_core::graph::{EndpointKind, EndpointView, GraphSnapshot};
 use hazcat_core::participant::Participant;
+use hazcat_core::sys::clock::monotonic_nanos;
 use hazcat_core::wait::{GuardCondition, WaitSet, Waitable};
 
 use crate::arrivals::ArrivalWatch;
@@ -31,6 +32,13 @@ pub trait Observer: Send + Sync {
     fn on_graph(&self, view: &GraphView<'_>);
     /// Something was noted for its callbacks.
     fn deliver(&self);
+}
+
+/// Something that happens by the passing of time.
+pub trait Timed: Send + Sync {
+    /// Looks what has happened until `now` (nanoseconds of the monotonic clock), and tells its callbacks; answers when to
+    /// look again, `None` where nothing will happen before the graph changes.
+    fn on_time(&self, now: u64) -> Option<u64>;
 }
 
 /// The graph, prepared for many questions at once.
@@ -74,6 +82,8 @@ struct Shared {
     deliveries: AtomicBool,
     graph_conditions: Mutex<Vec<Weak<entity::guard_condition::GuardCondition>>>,
     observers: Mutex<Vec<Weak<dyn Observer>>>,
+    timed: Mutex<Vec<Weak<dyn Timed>>>,
+    timed_changed: AtomicBool,
     watches: Mutex<Watches>,
     watches_taken_over: Condvar,
 }
@@ -96,6 +106,8 @@ impl Dispatcher {
             deliveries: AtomicBool::new(false),
             graph_conditions: Mutex::default(),
             observers: Mutex::default(),
+            timed: Mutex::default(),
+            timed_changed: AtomicBool::new(false),
             watches: Mutex::default(),
             watches_taken_over: Condvar::new(),
         });
@@ -182,6 +194,19 @@ impl Dispatcher {
         self.shared.wake.trigger();
     }
 
+    /// Has the thread look at the time for `timed`, as long as it lives: now, whenever it asks for it, and after changes of
+    /// the graph. Before all others if it is `early`, as is what others look at.
+    pub fn add_timed(&self, timed: Weak<dyn Timed>, early: bool) {
+        {
+            let mut all = lock(&self.shared.timed);
+            all.retain(|timed| timed.strong_count() > 0);
+            let at = if early { 0 } else { all.len() };
+            all.insert(at, timed);
+        }
+        self.shared.timed_changed.store(true, Ordering::Release);
+        self.shared.wake.trigger();
+    }
+
     /// Has the thread watch for arrivals.
     pub fn add_watch(&self, watch: &Arc<ArrivalWatch>) {
         let mut watches = lock(&self.shared.watches);
@@ -220,10 +245,12 @@ impl Shared {
     fn run(&self, wait_set: WaitSet, snapshot: &dyn Fn() -> Option<Arc<GraphSnapshot>>) {
         let mut watched: Vec<Arc<ArrivalWatch>> = Vec::new();
         let mut graph_due: Option<Instant> = None;
+        let mut time_due: Option<Instant> = None;
         let mut not_before = Instant::now();
         while !self.stop.load(Ordering::Acquire) {
             self.take_over_watches(&mut watched);
-            let timeout = graph_due.map(|due| due.saturating_duration_since(Instant::now()));
+            let due = graph_due.into_iter().chain(time_due).min();
+            let timeout = due.map(|due| due.saturating_duration_since(Instant::now()));
             {
                 let all = |each: &mut dyn FnMut(&dyn Waitable) -> bool| {
                     if each(&self.wake) {
@@ -240,13 +267,18 @@ impl Shared {
                 graph_due = Some(not_before);
             }
             let now = Instant::now();
+            let mut look_at_time = time_due.is_some_and(|due| due <= now);
             if graph_due.is_some_and(|due| due <= now) {
                 graph_due = None;
+                look_at_time = true;
                 let Some(snapshot) = snapshot() else { return };
                 self.follow_graph(&snapshot);
                 let spent = now.elapsed();
                 not_before = Instant::now() + (spent * (GRAPH_SHARE - 1)).min(LONGEST_PAUSE);
                 self.deliveries.store(true, Ordering::Release);
+            }
+            if self.timed_changed.swap(false, Ordering::AcqRel) || look_at_time {
+                time_due = self.look_at_time();
             }
             for watch in &watched {
                 watch.dispatch();
@@ -278,6 +310,13 @@ impl Shared {
         for observer in self.live_observers() {
             observer.on_graph(&view);
         }
+    }
+
+    /// Looks at the time for all who asked for it; answers when to do so again.
+    fn look_at_time(&self) -> Option<Instant> {
+        let timed: Vec<Arc<dyn Timed>> = lock(&self.timed).iter().filter_map(Weak::upgrade).collect();
+        let due = timed.iter().filter_map(|timed| timed.on_time(monotonic_nanos())).min()?;
+        Instant::now().checked_add(Duration::from_nanos(due.saturating_sub(monotonic_nanos())))
     }
 
     fn live_observers(&self) -> Vec<Arc<dyn Observer>> {

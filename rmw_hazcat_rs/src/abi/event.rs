@@ -3,9 +3,7 @@
 use std::ffi::c_void;
 use std::sync::Arc;
 
-use hazcat_core::GuardCondition;
-
-use crate::entity::events::{EndpointEvents, EventKind, Side, Status};
+use crate::entity::events::{EndpointEvents, EventKind, EventWaitable, Side, Status};
 use crate::entity::handle::entity;
 use crate::error::{check_identifier, guard, not_null, required, required_mut, Failure, Result};
 use crate::ffi;
@@ -22,7 +20,7 @@ unsafe fn init(
     event: *mut ffi::rmw_event_t,
     events: &Arc<EndpointEvents>,
     event_type: ffi::rmw_event_type_t,
-) -> Result<EventKind> {
+) -> Result<()> {
     // SAFETY: forwarded from the caller.
     let event = unsafe { required_mut(event, "rmw_event") }?;
     let own = events.own();
@@ -32,7 +30,8 @@ unsafe fn init(
         data: Arc::as_ptr(events).cast_mut().cast(),
         event_type,
     };
-    Ok(kind)
+    events.watch(kind);
+    Ok(())
 }
 
 /// Makes an event of a publisher.
@@ -49,8 +48,7 @@ pub unsafe extern "C" fn rmw_publisher_event_init(
         // SAFETY: see the function's own contract.
         let publisher = unsafe { entity(publisher) }?;
         // SAFETY: see the function's own contract.
-        unsafe { init(rmw_event, publisher.events(), event_type) }?;
-        Ok(())
+        unsafe { init(rmw_event, publisher.events(), event_type) }
     })
 }
 
@@ -68,11 +66,7 @@ pub unsafe extern "C" fn rmw_subscription_event_init(
         // SAFETY: see the function's own contract.
         let subscription = unsafe { entity(subscription) }?;
         // SAFETY: see the function's own contract.
-        let kind = unsafe { init(rmw_event, subscription.events(), event_type) }?;
-        if kind == EventKind::MessageLost {
-            subscription.count_losses();
-        }
-        Ok(())
+        unsafe { init(rmw_event, subscription.events(), event_type) }
     })
 }
 
@@ -90,10 +84,10 @@ unsafe fn source(event: &ffi::rmw_event_t) -> Result<(&EndpointEvents, EventKind
 }
 
 /// What becomes ready with an event; `None` for one that was not made here.
-pub(super) fn waitable_of(event: &ffi::rmw_event_t) -> Option<&GuardCondition> {
+pub(super) fn waitable_of(event: &ffi::rmw_event_t) -> Option<EventWaitable<'_>> {
     // SAFETY: rcl waits only for events whose endpoint lives.
     let (events, kind) = unsafe { source(event) }.ok()?;
-    Some(events.condition(kind))
+    Some(events.waitable(kind))
 }
 
 /// Reads an event's status.
@@ -120,6 +114,18 @@ pub unsafe extern "C" fn rmw_take_event(
             // SAFETY: the caller's structure is the one for the type of its event, here and below.
             Status::Liveliness(status) => unsafe {
                 event_info.cast::<ffi::rmw_liveliness_changed_status_t>().write(status)
+            },
+            // SAFETY: see above.
+            Status::LivelinessLost(status) => unsafe {
+                event_info.cast::<ffi::rmw_liveliness_lost_status_t>().write(status);
+            },
+            // SAFETY: see above.
+            Status::OfferedDeadlineMissed(status) => unsafe {
+                event_info.cast::<ffi::rmw_offered_deadline_missed_status_t>().write(status);
+            },
+            // SAFETY: see above.
+            Status::RequestedDeadlineMissed(status) => unsafe {
+                event_info.cast::<ffi::rmw_requested_deadline_missed_status_t>().write(status);
             },
             // SAFETY: see above.
             Status::IncompatibleQos(status) => unsafe {

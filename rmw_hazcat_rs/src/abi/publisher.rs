@@ -198,16 +198,15 @@ pub unsafe extern "C" fn rmw_publish_serialized_message(
     })
 }
 
-/// Shows that a publisher with manual liveliness is alive.
+/// Shows that a publisher with manual liveliness is alive; that one with automatic liveliness is shows by itself.
 ///
 /// # Safety
 /// See [`crate::abi`].
 #[no_mangle]
 pub unsafe extern "C" fn rmw_publisher_assert_liveliness(publisher: *const ffi::rmw_publisher_t) -> ffi::rmw_ret_t {
     guard(|| {
-        // That the process lives shows by itself; leases of manual liveliness are not watched yet.
         // SAFETY: see the function's own contract.
-        unsafe { entity(publisher) }?;
+        unsafe { entity(publisher) }?.assert_liveliness();
         Ok(())
     })
 }

@@ -147,7 +147,7 @@ impl All {
             && unsafe { self.clients.visit::<Client>(|entity| each(entity)) }
             // SAFETY: as above.
             && unsafe {
-                self.events.visit::<ffi::rmw_event_t>(|event| waitable_of(event).is_none_or(|condition| each(condition)))
+                self.events.visit::<ffi::rmw_event_t>(|event| waitable_of(event).is_none_or(|event| each(&event)))
             };
     }
 

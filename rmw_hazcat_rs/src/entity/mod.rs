@@ -11,7 +11,7 @@
 //! | `publisher.rs`, `loan.rs` | publishing |
 //! | `subscription.rs` | taking |
 //! | `client.rs`, `service.rs` | requests and responses |
-//! | `events.rs` | QoS events of publishers and subscriptions, and their matching |
+//! | `events/`, `pulse.rs` | QoS events of publishers and subscriptions, their matching, their signs of life |
 //! | `guard_condition.rs` | flags that are triggered by hand |
 //! | `wait_set.rs` | waiting for any of these |
 //! | `handle.rs` | from an entity to the C handle and back |
@@ -25,6 +25,7 @@ pub mod isolation;
 pub mod loan;
 pub mod node;
 pub mod publisher;
+pub mod pulse;
 pub mod service;
 pub mod subscription;
 pub mod wait_set;

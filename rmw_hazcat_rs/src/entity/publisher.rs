@@ -8,9 +8,10 @@ use hazcat_core::graph::{EndpointKind, EndpointRecord};
 use hazcat_core::{Gid, LoanError, MessageMeta, PublisherOptions, RawLoan, TopicKey};
 
 use super::context::{Announced, Context};
-use super::events::{EndpointEvents, Matchable, Side};
+use super::events::{EndpointEvents, Matchable, Side, Source};
 use super::loan::LoanBook;
 use super::node::Node;
+use super::pulse::Pulse;
 use crate::attributes::Attributes;
 use crate::clock;
 use crate::encoding;
@@ -24,7 +25,9 @@ pub struct Publisher {
     /// First, so that the graph forgets it before it is gone.
     _announced: Announced,
     events: Arc<EndpointEvents>,
-    core: hazcat_core::Publisher,
+    core: Arc<hazcat_core::Publisher>,
+    /// What it has to show with every message, if anything.
+    pulse: Option<Pulse>,
     loans: LoanBook<RawLoan>,
     kind: Arc<MessageType>,
     qos: Qos,
@@ -78,6 +81,8 @@ impl Publisher {
         };
         let core = hazcat_core::Publisher::new(context.participant(), &key, options)
             .or_error(|| format!("cannot create a publisher on topic '{topic}'"))?;
+        let core = Arc::new(core);
+        let pulse = Pulse::begin(&core, &qos);
         let own = Matchable {
             side: Side::Publisher,
             owner: context.participant().identity(),
@@ -95,8 +100,9 @@ impl Publisher {
         })?;
         Ok(Arc::new(Self {
             _announced: announced,
-            events: EndpointEvents::new(own, context.dispatcher()),
+            events: EndpointEvents::new(own, Source::Publisher(Arc::downgrade(&core)), context.dispatcher()),
             core,
+            pulse,
             loans: LoanBook::new(),
             kind,
             qos,
@@ -146,6 +152,20 @@ impl Publisher {
         MessageMeta { encoding, source_timestamp: now, correlation: self.qos.expiry(now) }
     }
 
+    #[inline]
+    fn show_publication(&self) {
+        if let Some(pulse) = &self.pulse {
+            pulse.published(&self.core);
+        }
+    }
+
+    /// Shows that it is alive, where that is not shown for it.
+    pub fn assert_liveliness(&self) {
+        if let Some(pulse) = &self.pulse {
+            pulse.asserted(&self.core);
+        }
+    }
+
     fn subject(&self) -> String {
         format!("topic '{}'", self.topic)
     }
@@ -161,6 +181,7 @@ impl Publisher {
         // SAFETY: forwarded from the caller; the chunk is as large as was asked for.
         unsafe { encoding::write(&self.kind, message, &mut loan) }.map_err(|f| f.about(self.subject()))?;
         self.core.publish(loan, &self.meta(encoding)).or_error(|| self.subject())?;
+        self.show_publication();
         Ok(())
     }
 
@@ -173,6 +194,7 @@ impl Publisher {
         padding.fill(0);
         rest.copy_from_slice(stream);
         self.core.publish(loan, &self.meta(encoding::CDR)).or_error(|| self.subject())?;
+        self.show_publication();
         Ok(())
     }
 
@@ -197,6 +219,7 @@ impl Publisher {
         let loan = self.end_loan(message)?;
         let length = self.kind.size_of();
         self.core.publish_raw(loan, length, &self.meta(encoding::PLAIN)).or_error(|| self.subject())?;
+        self.show_publication();
         Ok(())
     }
 
@@ -235,6 +258,8 @@ impl Publisher {
 
 impl Drop for Publisher {
     fn drop(&mut self) {
+        // Before the graph forgets it.
+        self.core.note_farewell();
         for loan in self.loans.end_all() {
             self.core.return_raw(loan);
         }

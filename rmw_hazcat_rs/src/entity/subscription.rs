@@ -9,7 +9,7 @@ use hazcat_core::wait::LocalBell;
 use hazcat_core::{Gid, PublisherInfo, RawSample, SampleInfo, SubscriptionOptions, Waitable};
 
 use super::context::{Announced, Context};
-use super::events::{EndpointEvents, Matchable, Side};
+use super::events::{EndpointEvents, Matchable, Side, Source};
 use super::loan::{LoanBook, PrivateMessage, TakenLoan};
 use super::lock;
 use super::node::Node;
@@ -36,8 +36,6 @@ pub struct Subscription {
     may_expire: Arc<AtomicBool>,
     /// The next message, where it had to be looked at to know that it has not expired.
     looked_at: Mutex<Option<RawSample>>,
-    /// Whether anybody wants to know of lost messages.
-    counts_losses: AtomicBool,
     received: AtomicU64,
     kind: Arc<MessageType>,
     qos: Qos,
@@ -153,15 +151,20 @@ impl Subscription {
             type_name: kind.ros_name().to_owned(),
             attributes: attributes.encode(),
         })?;
+        let watch = ArrivalWatch::new(&core, most_unread(&qos));
+        let source = Source::Subscription {
+            topic: Arc::downgrade(core.topic()),
+            queue: Arc::downgrade(&core),
+            watch: Arc::downgrade(&watch),
+        };
         Ok(Arc::new(Self {
             _announced: announced,
-            events: EndpointEvents::new(own, context.dispatcher()),
-            watch: ArrivalWatch::new(&core, most_unread(&qos)),
+            events: EndpointEvents::new(own, source, context.dispatcher()),
+            watch,
             core,
             loans: LoanBook::new(),
             may_expire,
             looked_at: Mutex::default(),
-            counts_losses: AtomicBool::new(false),
             received: AtomicU64::new(0),
             kind,
             qos,
@@ -209,17 +212,9 @@ impl Subscription {
         self.watch.set_callback(self.context.dispatcher(), callback, user_data);
     }
 
-    /// Counts lost messages for an event from here on.
-    pub fn count_losses(&self) {
-        self.counts_losses.store(true, Ordering::Relaxed);
-        self.collect_losses();
-    }
-
     /// Tells the event of what was lost, if anybody wants to know.
     pub fn collect_losses(&self) {
-        if self.counts_losses.load(Ordering::Relaxed) {
-            self.events.messages_lost(self.core.take_lost().change, self.context.dispatcher());
-        }
+        self.events.collect_losses(&self.core);
     }
 
     /// The next message that has not expired, held.

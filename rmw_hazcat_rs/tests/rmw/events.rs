@@ -5,28 +5,47 @@ use crate::types::{other_pair, pair, Pair};
 use rmw_hazcat_rs::abi::event::*;
 use rmw_hazcat_rs::ffi;
 use std::ffi::c_void;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-fn take<T: Default>(event: &ffi::rmw_event_t) -> T {
+/// How often a callback was told of how many events.
+#[derive(Default)]
+pub struct Told(AtomicUsize);
+
+impl Told {
+    pub fn events(&self) -> usize {
+        self.0.load(Ordering::SeqCst)
+    }
+
+    pub fn register(&self, event: &mut ffi::rmw_event_t) {
+        ok(unsafe { rmw_event_set_callback(event, Some(tell), std::ptr::from_ref(&self.0).cast()) });
+    }
+}
+
+unsafe extern "C" fn tell(data: *const c_void, events: usize) {
+    unsafe { &*data.cast::<AtomicUsize>() }.fetch_add(events, Ordering::SeqCst);
+}
+
+pub fn take<T: Default>(event: &ffi::rmw_event_t) -> T {
     let (mut status, mut taken) = (T::default(), false);
     ok(unsafe { rmw_take_event(event, std::ptr::from_mut(&mut status).cast(), &mut taken) });
     assert!(taken);
     status
 }
 
-fn publisher_event(publisher: &Publisher<'_>, kind: ffi::rmw_event_type_t) -> Box<ffi::rmw_event_t> {
+pub fn publisher_event(publisher: &Publisher<'_>, kind: ffi::rmw_event_type_t) -> Box<ffi::rmw_event_t> {
     let mut event = Box::new(ffi::rmw_event_t::default());
     ok(unsafe { rmw_publisher_event_init(&mut *event, publisher.0, kind) });
     event
 }
 
-fn subscription_event(subscription: &Subscription<'_>, kind: ffi::rmw_event_type_t) -> Box<ffi::rmw_event_t> {
+pub fn subscription_event(subscription: &Subscription<'_>, kind: ffi::rmw_event_type_t) -> Box<ffi::rmw_event_t> {
     let mut event = Box::new(ffi::rmw_event_t::default());
     ok(unsafe { rmw_subscription_event_init(&mut *event, subscription.0, kind) });
     event
 }
 
-fn wait(waits: &WaitSet, event: &mut ffi::rmw_event_t) {
+pub fn wait(waits: &WaitSet, event: &mut ffi::rmw_event_t) {
     let mut what = For { events: vec![std::ptr::from_mut(event).cast::<c_void>()], ..For::default() };
     ok(waits.wait(&mut what, Some(WATCHDOG)));
     assert!(!what.events[0].is_null());

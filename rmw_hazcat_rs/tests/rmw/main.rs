@@ -8,9 +8,11 @@
 
 mod allocators;
 mod callbacks;
+mod deadlines;
 mod events;
 mod graph;
 mod lifespan;
+mod liveliness;
 mod loans;
 mod options;
 mod processes;

@@ -12,7 +12,7 @@ use std::time::Duration;
 const PART: &str = "HAZCAT_TEST_PART";
 
 /// Starts this binary again, to run only the ignored test `part`.
-fn start(part: &str, domain: usize) -> Process {
+pub fn start(part: &str, domain: usize) -> Process {
     let child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", &format!("processes::{part}"), "--ignored", "--nocapture"])
         .env(PART, domain.to_string())
@@ -22,12 +22,20 @@ fn start(part: &str, domain: usize) -> Process {
     Process(child)
 }
 
-struct Process(Child);
+pub struct Process(Child);
 
 impl Process {
-    fn kill(&mut self) {
+    pub fn kill(&mut self) {
         self.0.kill().unwrap();
         self.0.wait().unwrap();
+    }
+}
+
+impl Process {
+    /// Sends it a signal.
+    pub fn signal(&self, signal: i32) {
+        let pid = libc::pid_t::try_from(self.0.id()).unwrap();
+        assert_eq!(unsafe { libc::kill(pid, signal) }, 0);
     }
 }
 
@@ -56,6 +64,32 @@ fn talker() {
         std::thread::sleep(Duration::from_millis(1));
     }
 }
+
+/// Publishes regularly, with a deadline and leases, until it is killed.
+#[test]
+#[ignore = "a part of other tests"]
+fn metronome() {
+    let Some(domain) = domain() else { return };
+    let mut context = Context::new(domain);
+    let node = context.node("metronome");
+    let manual = crate::liveliness::manual(METRONOME_LEASE);
+    let automatic = crate::liveliness::automatic(METRONOME_LEASE);
+    let publishers = [
+        node.publisher("/manual", pair(), &manual),
+        node.publisher("/automatic", pair(), &automatic),
+        node.publisher("/deadline", pair(), &crate::deadlines::every(METRONOME_LEASE)),
+        node.publisher("/endless", pair(), &qos()),
+    ];
+    loop {
+        for publisher in &publishers {
+            publisher.publish(&Pair::default());
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Deadline and lease of the metronome: long beside the pauses of a loaded machine.
+pub const METRONOME_LEASE: Duration = Duration::from_millis(400);
 
 /// Answers until it is killed.
 #[test]
