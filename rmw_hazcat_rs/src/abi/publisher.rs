@@ -1,7 +1,6 @@
 //! Publishers: created, destroyed, asked, used.
 
 use std::ffi::{c_char, c_void};
-use std::time::Duration;
 
 use hazcat_core::graph::EndpointKind;
 
@@ -12,7 +11,7 @@ use crate::entity::publisher::Publisher;
 use crate::error::{guard, guard_ptr, not_null, required, required_mut, required_str, Context as _, Failure};
 use crate::ffi;
 use crate::identity;
-use crate::qos::{time_nanos, BestAvailable, Qos};
+use crate::qos::{BestAvailable, Qos};
 use crate::typesupport::MessageType;
 
 /// There is nothing to allocate ahead.
@@ -211,20 +210,20 @@ pub unsafe extern "C" fn rmw_publisher_assert_liveliness(publisher: *const ffi::
     })
 }
 
-/// Waits until everything published was taken, or the time is over.
+/// Says that everything published has reached its subscriptions, without waiting: it is in the queue of each when the
+/// publish function returns, and stays there when the publisher leaves. Whether and when a subscription takes it is no
+/// matter of acknowledgement (nor is it in DDS): one that never takes would hold up its publishers for ever.
 ///
 /// # Safety
 /// See [`crate::abi`].
 #[no_mangle]
 pub unsafe extern "C" fn rmw_publisher_wait_for_all_acked(
     publisher: *const ffi::rmw_publisher_t,
-    wait_timeout: ffi::rmw_time_t,
+    _wait_timeout: ffi::rmw_time_t,
 ) -> ffi::rmw_ret_t {
     guard(|| {
         // SAFETY: see the function's own contract.
-        let publisher = unsafe { entity(publisher) }?;
-        let nanos = time_nanos(wait_timeout);
-        let timeout = (nanos < i64::MAX as u64).then(|| Duration::from_nanos(nanos));
-        publisher.wait_for_all_acked(timeout)
+        unsafe { entity(publisher) }?;
+        Ok(())
     })
 }

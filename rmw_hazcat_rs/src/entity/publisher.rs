@@ -2,7 +2,6 @@
 
 use std::ffi::c_void;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use hazcat_core::graph::{EndpointKind, EndpointRecord};
 use hazcat_core::{Gid, LoanError, MessageMeta, PublisherOptions, RawLoan, TopicKey};
@@ -17,7 +16,7 @@ use crate::clock;
 use crate::encoding;
 use crate::error::{Code, Context as _, Failure, Result};
 use crate::mangle::Channel;
-use crate::qos::{Qos, Reliability, Traits};
+use crate::qos::{Qos, Traits};
 use crate::typesupport::MessageType;
 
 /// A publisher. What it lent out and nobody returned goes back with it.
@@ -37,8 +36,6 @@ pub struct Publisher {
 
 /// Payloads up to this many bytes are expected to be as long as the type allows.
 const BOUNDED_EXPECTATION: usize = 64 << 10;
-/// Shortest and longest pause between two looks of [`Publisher::wait_for_all_acked`].
-const ACK_PAUSE: (Duration, Duration) = (Duration::from_micros(50), Duration::from_millis(2));
 
 /// The failure that a refused loan is.
 pub fn loan_failure(error: &LoanError) -> Failure {
@@ -236,23 +233,6 @@ impl Publisher {
     fn cannot_loan(&self) -> Failure {
         let text = format!("type '{}' has strings or sequences and cannot be loaned", self.kind.ros_name());
         Failure::unsupported(text).about(self.subject())
-    }
-
-    /// Waits until all subscriptions have taken or let go what was published. Best effort waits for nothing.
-    pub fn wait_for_all_acked(&self, timeout: Option<Duration>) -> Result<()> {
-        if self.qos.reliability == Reliability::BestEffort {
-            return Ok(());
-        }
-        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-        let mut pause = ACK_PAUSE.0;
-        while !self.core.is_acknowledged() {
-            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-                return Err(Failure::timeout());
-            }
-            std::thread::sleep(pause);
-            pause = (pause * 2).min(ACK_PAUSE.1);
-        }
-        Ok(())
     }
 }
 
