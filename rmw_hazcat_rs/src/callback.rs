@@ -57,10 +57,13 @@ impl CallbackSlot {
         state.untold = state.untold.saturating_add(events);
     }
 
-    /// Forgets what was noted: whoever it is for has just seen it. Not where it is being told right now.
-    pub fn forget(&self) {
+    /// Forgets what was noted while nobody was registered: whoever it was for has just seen it otherwise. (From within a
+    /// callback, where the lock is held, there is nothing to forget.)
+    pub fn forget_missed(&self) {
         if let Ok(mut state) = self.state.try_lock() {
-            state.untold = 0;
+            if state.registered.is_none() {
+                state.untold = 0;
+            }
         }
     }
 
@@ -101,6 +104,7 @@ mod tests {
         slot.set(Some(count), data, |untold| untold);
         assert_eq!(counter.load(Ordering::Relaxed), 2);
         slot.add(3);
+        slot.forget_missed();
         assert_eq!(counter.load(Ordering::Relaxed), 2);
         slot.deliver();
         slot.deliver();
@@ -108,6 +112,9 @@ mod tests {
         slot.set(None, std::ptr::null(), |untold| untold);
         slot.add(1);
         slot.deliver();
+        assert_eq!(counter.load(Ordering::Relaxed), 5);
+        slot.forget_missed();
+        slot.set(Some(count), data, |untold| untold);
         assert_eq!(counter.load(Ordering::Relaxed), 5);
     }
 }

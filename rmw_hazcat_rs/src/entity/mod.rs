@@ -10,6 +10,7 @@
 //! | `node.rs` | nodes |
 //! | `publisher.rs`, `loan.rs` | publishing |
 //! | `subscription.rs` | taking |
+//! | `depth.rs` | how deep a queue really is |
 //! | `client.rs`, `service.rs` | requests and responses |
 //! | `events/`, `pulse.rs` | QoS events of publishers and subscriptions, their matching, their signs of life |
 //! | `guard_condition.rs` | flags that are triggered by hand |
@@ -18,6 +19,7 @@
 
 pub mod client;
 pub mod context;
+pub mod depth;
 pub mod events;
 pub mod guard_condition;
 pub mod handle;

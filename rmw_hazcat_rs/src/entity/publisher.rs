@@ -7,6 +7,7 @@ use hazcat_core::graph::{EndpointKind, EndpointRecord};
 use hazcat_core::{Gid, LoanError, MessageMeta, PublisherOptions, RawLoan, TopicKey};
 
 use super::context::{Announced, Context};
+use super::depth;
 use super::events::{EndpointEvents, Matchable, Side, Source};
 use super::loan::LoanBook;
 use super::node::Node;
@@ -16,7 +17,7 @@ use crate::clock;
 use crate::encoding;
 use crate::error::{Code, Context as _, Failure, Result};
 use crate::mangle::Channel;
-use crate::qos::{Qos, Traits};
+use crate::qos::{Durability, Qos, Traits};
 use crate::typesupport::MessageType;
 
 /// A publisher. What it lent out and nobody returned goes back with it.
@@ -64,21 +65,29 @@ impl Publisher {
     pub fn new(node: &Node, topic: &str, kind: Arc<MessageType>, qos: Qos) -> Result<Arc<Self>> {
         let context = node.context();
         let gid = context.new_gid();
-        let attributes =
-            Attributes { qos, ignore_local: false, structure: kind.structural_hash(), type_hash: kind.type_hash() };
         let key = topic_key(topic, &kind, &qos);
         let options = PublisherOptions {
             gid,
             traits: qos.traits().0,
             history: qos.queue_history(),
             waits_for: |own, subscription| Traits(own).waits_for(Traits(subscription)),
-            transient_local: qos.durability == crate::qos::Durability::TransientLocal,
+            transient_local: qos.durability == Durability::TransientLocal,
             expected_size: expected_size(&kind),
             ..PublisherOptions::default()
         };
         let core = hazcat_core::Publisher::new(context.participant(), &key, options)
             .or_error(|| format!("cannot create a publisher on topic '{topic}'"))?;
         let core = Arc::new(core);
+        // What a publisher keeps matters only to late subscriptions.
+        let qos = match qos.durability {
+            Durability::TransientLocal => {
+                let who = format!("the publisher on topic '{topic}'");
+                depth::fitted(qos, core.topic().layout().capacity(), &who)
+            }
+            Durability::Volatile => qos,
+        };
+        let attributes =
+            Attributes { qos, ignore_local: false, structure: kind.structural_hash(), type_hash: kind.type_hash() };
         let pulse = Pulse::begin(&core, &qos);
         let own = Matchable {
             side: Side::Publisher,

@@ -16,6 +16,7 @@ use super::client::{
     publisher_options, reply_key, request_key, send, service_attributes, subscription_options, ServiceInfo,
 };
 use super::context::{Announced, Context};
+use super::depth;
 use super::lock;
 use super::node::Node;
 use crate::arrivals::ArrivalWatch;
@@ -63,6 +64,8 @@ impl Service {
         )
         .or_error(|| format!("cannot create a server of service '{service}'"))?;
         let requests = Arc::new(requests);
+        let who = format!("the server of service '{service}'");
+        let qos = depth::fitted(qos, requests.topic().layout().capacity(), &who);
         let announced = context.announce(EndpointRecord {
             kind: EndpointKind::Server,
             node: node.id().0,

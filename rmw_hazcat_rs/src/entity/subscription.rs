@@ -9,6 +9,7 @@ use hazcat_core::wait::LocalBell;
 use hazcat_core::{Gid, PublisherInfo, RawSample, SampleInfo, SubscriptionOptions, Waitable};
 
 use super::context::{Announced, Context};
+use super::depth;
 use super::events::{EndpointEvents, Matchable, Side, Source};
 use super::loan::{LoanBook, PrivateMessage, TakenLoan};
 use super::lock;
@@ -109,8 +110,6 @@ impl Subscription {
     pub fn new(node: &Node, topic: &str, kind: Arc<MessageType>, qos: Qos, ignore_local: bool) -> Result<Arc<Self>> {
         let context = node.context();
         let gid = context.new_gid();
-        let attributes =
-            Attributes { qos, ignore_local, structure: kind.structural_hash(), type_hash: kind.type_hash() };
         let own_participant = context.participant().identity();
         let may_expire = Arc::new(AtomicBool::new(false));
         let accept = {
@@ -136,6 +135,10 @@ impl Subscription {
         let core = hazcat_core::Subscription::new(context.participant(), &key, options)
             .or_error(|| format!("cannot create a subscription on topic '{topic}'"))?;
         let core = Arc::new(core);
+        let who = format!("the subscription on topic '{topic}'");
+        let qos = depth::fitted(qos, core.topic().layout().capacity(), &who);
+        let attributes =
+            Attributes { qos, ignore_local, structure: kind.structural_hash(), type_hash: kind.type_hash() };
         let own = Matchable {
             side: Side::Subscription,
             owner: own_participant,

@@ -52,3 +52,20 @@ fn looking_does_not_keep_more_than_the_depth() {
     assert_eq!(message.id, 4, "the last one, not the one that was looked at first");
     assert!(!subscription.take(&mut message));
 }
+
+#[test]
+fn a_late_subscription_gets_nothing_that_has_expired() {
+    let mut context = Context::new(new_domain());
+    let node = context.node("late");
+    let durability = ffi::RMW_QOS_POLICY_DURABILITY_TRANSIENT_LOCAL;
+    let kept = ffi::rmw_qos_profile_t { durability, lifespan: duration(Duration::from_secs(2)), ..qos() };
+    let publisher = node.publisher("/t", pair(), &kept);
+    publisher.publish(&Pair { id: 1, ..Pair::default() });
+    std::thread::sleep(Duration::from_millis(2100));
+    publisher.publish(&Pair { id: 2, ..Pair::default() });
+    let subscription = node.subscription("/t", pair(), &ffi::rmw_qos_profile_t { durability, ..qos() });
+    let mut message = Pair::default();
+    assert!(subscription.take(&mut message));
+    assert_eq!(message.id, 2);
+    assert!(!subscription.take(&mut message));
+}

@@ -9,11 +9,14 @@
 mod allocators;
 mod callbacks;
 mod deadlines;
+mod depths;
 mod events;
 mod graph;
 mod lifespan;
 mod liveliness;
 mod loans;
+mod losses;
+mod matching;
 mod options;
 mod processes;
 mod pubsub;

@@ -304,7 +304,7 @@ impl EndpointEvents {
         // First the condition, then the status: what comes between is told twice, never not at all.
         let channel = self.channel(kind);
         channel.condition.take();
-        channel.callback.forget();
+        channel.callback.forget_missed();
         let mut state = lock(&self.state);
         match kind {
             EventKind::LivelinessChanged => {
