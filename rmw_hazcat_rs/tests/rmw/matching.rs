@@ -2,7 +2,7 @@
 
 use crate::events::{publisher_event, subscription_event, take, wait};
 use crate::support::*;
-use crate::types::{other_pair, pair, Pair};
+use crate::types::{pair, Pair};
 use rmw_hazcat_rs::abi::publisher::{rmw_publisher_count_matched_subscriptions, rmw_publisher_get_actual_qos};
 use rmw_hazcat_rs::abi::subscription::{rmw_subscription_count_matched_publishers, rmw_subscription_get_actual_qos};
 use rmw_hazcat_rs::ffi;
@@ -114,6 +114,7 @@ fn data_flows_where_more_is_offered() {
 #[cfg(rmw_event_incompatible_type)]
 #[test]
 fn another_type_is_told_to_both_sides() {
+    use crate::types::other_pair;
     let domain = new_domain();
     let (mut here, mut there) = (Context::new(domain), Context::new(domain));
     let (waits, node, other) = (here.wait_set(), here.node("one"), there.node("other"));
