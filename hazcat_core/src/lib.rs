@@ -106,7 +106,7 @@ pub use queue::publisher::{LoanError, PublishError, Publisher, PublisherOptions}
 #[cfg(not(loom))]
 pub use queue::signs::Signs;
 #[cfg(not(loom))]
-pub use queue::subscription::{LostCount, NotHeld, Subscription, SubscriptionOptions, TakeError};
+pub use queue::subscription::{FilterFn, LostCount, NotHeld, Subscription, SubscriptionOptions, TakeError};
 #[cfg(not(loom))]
 pub use queue::topic::CreateError;
 #[cfg(not(loom))]

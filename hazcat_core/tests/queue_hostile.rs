@@ -8,7 +8,7 @@ use hazcat_core::queue::layout::{slots_range, TopicLayout};
 use hazcat_core::ring::word::{SlotWord, Tombstone};
 use hazcat_core::sys::mapping::{Access, Mapping};
 use hazcat_core::{
-    GuardCondition, History, Participant, Publisher, PublisherOptions, Subscription, SubscriptionOptions,
+    FilterFn, GuardCondition, History, Participant, Publisher, PublisherOptions, Subscription, SubscriptionOptions,
 };
 use hazcat_core::{WaitSet, Waitable};
 use std::fs::File;
@@ -17,6 +17,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use support::*;
+
+/// A filter that reads all of a message.
+fn odd_sums() -> FilterFn {
+    Box::new(|_, payload| payload.iter().fold(0u8, |sum, byte| sum.wrapping_add(*byte)) % 2 == 1)
+}
 
 fn keep_last(depth: usize) -> SubscriptionOptions {
     SubscriptionOptions { history: History::KeepLast(depth), ..SubscriptionOptions::default() }
@@ -117,6 +122,7 @@ fn work(participant: &Arc<Participant>, random: &mut Random, stop: &std::sync::a
                     transient_local: random.below(2) == 0,
                     traits: random.below(3),
                     accept: Box::new(|info| info.traits != 2),
+                    filter: (random.below(3) == 0).then(odd_sums),
                 };
                 Subscription::new(participant, &key, options).ok()
             })

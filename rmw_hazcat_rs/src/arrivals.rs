@@ -53,9 +53,10 @@ impl ArrivalWatch {
         })
     }
 
-    /// How far the ring has moved; grows with every message, whoever it is for.
+    /// How far the ring has moved: grows with every message, whoever it is for (with a content filter, with every one that
+    /// passes it).
     fn arrived(&self) -> u64 {
-        self.subscription.topic().ring().helped_head().0
+        self.subscription.arrivals()
     }
 
     /// Registers a callback, or none; it is told at once of what lies there unread.

@@ -99,6 +99,22 @@ pub fn fill_strings<const N: usize>(
     Ok(())
 }
 
+/// Fills content filter options, which may hold anything before.
+pub fn fill_content_filter(
+    out: &mut ffi::rmw_subscription_content_filter_options_t,
+    expression: &str,
+    parameters: &[String],
+    allocator: &Allocator,
+) -> Result<()> {
+    let expression = allocator.string(expression)?;
+    let parameters = Strings::new(parameters.iter().map(String::as_str), allocator)?;
+    *out = ffi::rmw_subscription_content_filter_options_t {
+        filter_expression: expression.into_raw(),
+        expression_parameters: parameters.release(),
+    };
+    Ok(())
+}
+
 /// Fills names and types. Nothing at all leaves the out-parameter zeroed.
 pub fn fill_names_and_types(
     out: &mut ffi::rmw_names_and_types_t,

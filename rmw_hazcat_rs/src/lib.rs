@@ -13,6 +13,7 @@ pub mod c_arrays;
 pub mod callback;
 pub mod cdr;
 pub mod clock;
+pub mod content_filter;
 pub mod dispatch;
 pub mod encoding;
 pub mod entity;

@@ -1,5 +1,5 @@
 //! In steady state, publishing, waiting for and taking a plain message allocates nothing, in either way (copied and on
-//! loan), and neither does counting what matches.
+//! loan), and neither does counting what matches, nor judging messages by a content filter.
 //!
 //! Alone in its binary, because it replaces the allocator.
 
@@ -17,7 +17,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::time::Duration;
 use support::*;
-use types::{pair, Pair};
+use types::{pair, text, Pair, Text};
 
 struct Counting;
 
@@ -98,4 +98,59 @@ fn a_plain_message_allocates_nothing() {
         round(id);
     }
     assert_eq!(ALLOCATIONS.get() - before, 0, "allocations for 20,000 messages");
+}
+
+#[test]
+fn a_filtered_message_allocates_nothing() {
+    let mut context = Context::new(new_domain());
+    let (waits, node) = (context.wait_set(), context.node("steady"));
+    let pairs = (node.publisher("/pairs", pair(), &qos()), node.subscription("/pairs", pair(), &qos()));
+    let texts = (node.publisher("/texts", text(), &qos()), node.subscription("/texts", text(), &qos()));
+    let filter = |subscription: &Subscription<'_>, expression: &'static std::ffi::CStr| {
+        let options = ffi::rmw_subscription_content_filter_options_t {
+            filter_expression: expression.as_ptr().cast_mut(),
+            ..ffi::rmw_subscription_content_filter_options_t::default()
+        };
+        ok(unsafe {
+            rmw_hazcat_rs::abi::content_filter::rmw_subscription_set_content_filter(subscription.0, &options)
+        });
+    };
+    filter(&pairs.1, c"id > 5 AND value BETWEEN 0 AND 1 OR flag = TRUE");
+    filter(&texts.1, c"data LIKE '%y%' OR data MATCH 'w(an)?ted'");
+    let (wanted, unwanted) = (Text::of("wanted"), Text::of("no"));
+    let (mut got, mut message) = (Text::new(), Pair::default());
+    let mut round = || {
+        for subscription in [&pairs.1, &texts.1] {
+            let wait = |expected| {
+                let mut entry = subscription.data();
+                let mut subscriptions = ffi::rmw_subscriptions_t { subscriber_count: 1, subscribers: &mut entry };
+                let timeout = ffi::rmw_time_t::default();
+                let code = unsafe {
+                    rmw_hazcat_rs::abi::wait::rmw_wait(
+                        &mut subscriptions,
+                        std::ptr::null_mut(),
+                        std::ptr::null_mut(),
+                        std::ptr::null_mut(),
+                        std::ptr::null_mut(),
+                        waits.0,
+                        &timeout,
+                    )
+                };
+                assert_eq!(code, expected);
+            };
+            pairs.0.publish(&Pair { id: 5, ..Pair::default() });
+            texts.0.publish(&unwanted);
+            wait(ffi::RMW_RET_TIMEOUT);
+            pairs.0.publish(&Pair { id: 6, ..Pair::default() });
+            texts.0.publish(&wanted);
+            wait(OK);
+            assert!(pairs.1.take(&mut message) && !pairs.1.take(&mut message));
+            assert!(texts.1.take(&mut got) && !texts.1.take(&mut got));
+        }
+    };
+    (0..2_000).for_each(|_| round());
+    let before = ALLOCATIONS.get();
+    (0..2_000).for_each(|_| round());
+    assert_eq!(ALLOCATIONS.get() - before, 0, "allocations for 16,000 filtered messages");
+    assert_eq!(got.get(), "wanted");
 }

@@ -6,6 +6,7 @@
 //! is slower than a publisher's depth.
 
 use super::layout::{Owner, PublisherRecord, ACTIVE, DEPARTED, KEEP_ALL};
+use super::sample::Taken;
 use super::topic::Topic;
 use crate::history::{HistoryView, HistoryWord};
 use crate::ids::{PublicationNumber, PublisherIndex, SegmentId, Sequence};
@@ -38,6 +39,13 @@ impl Noted {
     pub(super) fn protect(&self, entry: &AtomicU64) -> Option<MessageRef> {
         let view = history_in(&self.history, &self.location)?;
         view.protect(self.position, self.word, self.publisher, entry)
+    }
+
+    /// The message itself, protected by `entry`, the caller's held entry with this index, if it is still there.
+    pub(super) fn locate(&self, entry: &AtomicU64, index: u32) -> Option<Taken> {
+        let taken = Taken::locate(&self.segment, self.protect(entry)?, None, index)?;
+        let (header, _) = taken.content()?;
+        (header.number() == self.number).then_some(taken)
     }
 }
 

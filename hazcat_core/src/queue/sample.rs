@@ -87,6 +87,14 @@ impl Taken {
         (right && len <= self.room && header.domain() == 0).then_some((header, len))
     }
 
+    /// Encoding and payload; `None` as for [`Taken::content`].
+    pub(super) fn payload(&self) -> Option<(u32, &[u8])> {
+        let (header, len) = self.content()?;
+        // SAFETY: `content` checked the length against the mapping, the message is protected and the mapping stays for as
+        // long as `self` is in use, and the publisher does not write to a message that is held.
+        Some((header.encoding().0, unsafe { std::slice::from_raw_parts(self.ptr.as_ptr(), len) }))
+    }
+
     /// The rest of the header.
     pub(super) fn info(header: &ChunkHeader) -> SampleInfo {
         SampleInfo {

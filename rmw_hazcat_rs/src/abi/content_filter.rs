@@ -1,14 +1,48 @@
-//! Content filters: not supported yet. Callers see it by `is_cft_enabled` and filter themselves.
+//! Content filters: set at creation or later, asked for, removed.
 
+use std::ffi::{c_char, CStr};
+
+use crate::allocator::Allocator;
+use crate::c_arrays::fill_content_filter;
 use crate::entity::handle::entity;
-use crate::error::{guard, not_null, Failure, Result};
+use crate::error::{guard, not_null, required, required_mut, Failure, Result};
 use crate::ffi;
 
-fn unsupported(topic: &str) -> Result<()> {
-    Err(Failure::unsupported("content filters are not supported").about(format_args!("topic '{topic}'")))
+/// The expression and the parameters that options hold; the expression is empty where they hold none.
+///
+/// # Safety
+/// The options' strings are null or zero-terminated, there are as many parameters as they say, and nobody changes them
+/// during `'a`.
+pub(super) unsafe fn texts(options: &ffi::rmw_subscription_content_filter_options_t) -> Result<(&str, Vec<&str>)> {
+    if options.filter_expression.is_null() {
+        return Ok(("", Vec::new()));
+    }
+    // SAFETY: not null, and zero-terminated by this function's contract.
+    let expression = unsafe { text(options.filter_expression) }?;
+    let parameters = &options.expression_parameters;
+    if parameters.data.is_null() && parameters.size != 0 {
+        return Err(Failure::invalid("the content filter's array of parameters is null"));
+    }
+    let mut texts = Vec::new();
+    for index in 0..parameters.size {
+        // SAFETY: there are as many as `size` says.
+        let parameter = unsafe { parameters.data.wrapping_add(index).read() };
+        not_null(parameter, "expression_parameters.data[i]")?;
+        // SAFETY: not null, and zero-terminated by this function's contract.
+        texts.push(unsafe { text(parameter) }?);
+    }
+    Ok((expression, texts))
 }
 
-/// Answers "unsupported".
+/// # Safety
+/// `pointer` is zero-terminated text that nobody changes during `'a`.
+unsafe fn text<'a>(pointer: *const c_char) -> Result<&'a str> {
+    // SAFETY: forwarded from the caller.
+    let text = unsafe { CStr::from_ptr(pointer) };
+    text.to_str().map_err(|_| Failure::invalid("the content filter is not UTF-8"))
+}
+
+/// Sets the content filter, or removes it: with an empty expression, also where there is none.
 ///
 /// # Safety
 /// See [`crate::abi`].
@@ -19,13 +53,20 @@ pub unsafe extern "C" fn rmw_subscription_set_content_filter(
 ) -> ffi::rmw_ret_t {
     guard(|| {
         // SAFETY: see the function's own contract.
-        let subscription = unsafe { entity(subscription.cast_const()) }?;
-        not_null(options, "options")?;
-        unsupported(subscription.topic())
+        let own = unsafe { entity(subscription.cast_const()) }?;
+        // SAFETY: see the function's own contract.
+        let options = unsafe { required(options, "options") }?;
+        not_null(options.filter_expression.cast_const(), "options->filter_expression")?;
+        // SAFETY: see the function's own contract.
+        let (expression, parameters) = unsafe { texts(options) }?;
+        own.set_content_filter(expression, &parameters)?;
+        // SAFETY: a handle of ours, which `entity` has looked at.
+        unsafe { (*subscription).is_cft_enabled = !expression.is_empty() };
+        Ok(())
     })
 }
 
-/// Answers "unsupported".
+/// The content filter that is set.
 ///
 /// # Safety
 /// See [`crate::abi`].
@@ -38,8 +79,13 @@ pub unsafe extern "C" fn rmw_subscription_get_content_filter(
     guard(|| {
         // SAFETY: see the function's own contract.
         let subscription = unsafe { entity(subscription) }?;
-        not_null(allocator, "allocator")?;
-        not_null(options, "options")?;
-        unsupported(subscription.topic())
+        // SAFETY: see the function's own contract.
+        let allocator = unsafe { Allocator::from_argument(allocator) }?;
+        // SAFETY: see the function's own contract.
+        let out = unsafe { required_mut(options, "options") }?;
+        let (expression, parameters) = subscription.content_filter().ok_or_else(|| {
+            Failure::error("there is no content filter").about(format_args!("topic '{}'", subscription.topic()))
+        })?;
+        fill_content_filter(out, &expression, &parameters, &allocator)
     })
 }

@@ -4,7 +4,7 @@ use std::ffi::c_char;
 
 use hazcat_core::graph::EndpointKind;
 
-use super::check_new_name;
+use super::{check_new_name, content_filter};
 use crate::attributes::Attributes;
 use crate::entity::handle::{entity, into_data, reclaim};
 use crate::entity::subscription::Subscription;
@@ -76,10 +76,18 @@ pub unsafe extern "C" fn rmw_create_subscription(
         })
         .or_error(subject)?;
 
+        // SAFETY: null or initialised by the caller.
+        let filter = match unsafe { options.content_filter_options.as_ref() } {
+            // SAFETY: see the function's own contract.
+            Some(filter) => unsafe { content_filter::texts(filter) }.map_err(|failure| failure.about(subject()))?,
+            None => ("", Vec::new()),
+        };
+
         let allocator = *node.context().allocator();
         let handle = allocator.zeroed::<ffi::rmw_subscription_t>()?;
         let c_topic = allocator.string(topic)?;
-        let subscription = Subscription::new(node, topic, kind, qos, options.ignore_local_publications)?;
+        let ignore_local = options.ignore_local_publications;
+        let subscription = Subscription::new(node, topic, kind, qos, ignore_local, filter.0, &filter.1)?;
         // The filter's options are the caller's own and may be gone after this call.
         options.content_filter_options = std::ptr::null_mut();
         let value = ffi::rmw_subscription_t {
@@ -87,8 +95,7 @@ pub unsafe extern "C" fn rmw_create_subscription(
             topic_name: c_topic.into_raw(),
             options,
             can_loan_messages: subscription.can_loan(),
-            // The caller sees by this that no filter is applied, and filters itself.
-            is_cft_enabled: false,
+            is_cft_enabled: !filter.0.is_empty(),
             data: into_data(subscription),
         };
         let handle = handle.into_raw();

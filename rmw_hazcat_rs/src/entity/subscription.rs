@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use hazcat_core::graph::{EndpointKind, EndpointRecord};
 use hazcat_core::wait::LocalBell;
-use hazcat_core::{Gid, PublisherInfo, RawSample, SampleInfo, SubscriptionOptions, Waitable};
+use hazcat_core::{FilterFn, Gid, PublisherInfo, RawSample, SampleInfo, SubscriptionOptions, Waitable};
 
 use super::context::{Announced, Context};
 use super::depth;
@@ -18,8 +18,9 @@ use super::publisher::topic_key;
 use crate::arrivals::ArrivalWatch;
 use crate::attributes::Attributes;
 use crate::clock;
+use crate::content_filter::ContentFilter;
 use crate::encoding;
-use crate::error::{Context as _, Failure, Result};
+use crate::error::{Code, Context as _, Failure, Result};
 use crate::ffi;
 use crate::identity;
 use crate::qos::{Durability, Qos, Traits};
@@ -38,11 +39,16 @@ pub struct Subscription {
     /// The next message, where it had to be looked at to know that it has not expired.
     looked_at: Mutex<Option<RawSample>>,
     received: AtomicU64,
+    /// Expression and parameters of the content filter.
+    filter: Mutex<Option<FilterTexts>>,
     kind: Arc<MessageType>,
     qos: Qos,
     topic: String,
     context: Arc<Context>,
 }
+
+/// A content filter as it was given: expression and parameters.
+type FilterTexts = (String, Vec<String>);
 
 /// What is known about a taken message besides its content.
 #[derive(Clone, Copy, Debug)]
@@ -106,8 +112,20 @@ impl Drop for Held<'_> {
 }
 
 impl Subscription {
-    /// Joins the topic, then shows itself in the graph.
-    pub fn new(node: &Node, topic: &str, kind: Arc<MessageType>, qos: Qos, ignore_local: bool) -> Result<Arc<Self>> {
+    /// Joins the topic, then shows itself in the graph. An empty `filter` is none.
+    pub fn new(
+        node: &Node,
+        topic: &str,
+        kind: Arc<MessageType>,
+        qos: Qos,
+        ignore_local: bool,
+        filter: &str,
+        parameters: &[&str],
+    ) -> Result<Arc<Self>> {
+        let (filter, filter_texts) = match parse_filter(topic, &kind, filter, parameters)? {
+            Some((filter, texts)) => (Some(filter), Some(texts)),
+            None => (None, None),
+        };
         let context = node.context();
         let gid = context.new_gid();
         let own_participant = context.participant().identity();
@@ -131,6 +149,7 @@ impl Subscription {
             history: qos.queue_history(),
             transient_local: qos.durability == Durability::TransientLocal,
             accept: Box::new(accept),
+            filter,
         };
         let core = hazcat_core::Subscription::new(context.participant(), &key, options)
             .or_error(|| format!("cannot create a subscription on topic '{topic}'"))?;
@@ -169,6 +188,7 @@ impl Subscription {
             may_expire,
             looked_at: Mutex::default(),
             received: AtomicU64::new(0),
+            filter: Mutex::new(filter_texts),
             kind,
             qos,
             topic: topic.to_owned(),
@@ -208,6 +228,24 @@ impl Subscription {
 
     fn subject(&self) -> String {
         format!("topic '{}'", self.topic)
+    }
+
+    /// Sets the content filter, or removes it if the expression is empty.
+    pub fn set_content_filter(&self, expression: &str, parameters: &[&str]) -> Result<()> {
+        let parsed = parse_filter(&self.topic, &self.kind, expression, parameters)?;
+        let (filter, texts) = match parsed {
+            Some((filter, texts)) => (Some(filter), Some(texts)),
+            None => (None, None),
+        };
+        let mut own = lock(&self.filter);
+        self.core.set_filter(filter);
+        *own = texts;
+        Ok(())
+    }
+
+    /// Expression and parameters of the content filter.
+    pub fn content_filter(&self) -> Option<FilterTexts> {
+        lock(&self.filter).clone()
     }
 
     /// Calls back when messages arrive.
@@ -381,6 +419,22 @@ impl Waitable for Subscription {
     fn disarm(&self, bell: &Arc<LocalBell>) {
         self.core.disarm(bell);
     }
+}
+
+/// The filter as the core has it, and its texts; `None` if the expression is empty.
+fn parse_filter(
+    topic: &str,
+    kind: &MessageType,
+    expression: &str,
+    parameters: &[&str],
+) -> Result<Option<(FilterFn, FilterTexts)>> {
+    if expression.is_empty() {
+        return Ok(None);
+    }
+    let mut filter = ContentFilter::new(expression, parameters, kind)
+        .or_code(Code::InvalidArgument, || format!("topic '{topic}', content filter \"{expression}\""))?;
+    let texts = (filter.expression().to_owned(), filter.parameters().to_vec());
+    Ok(Some((Box::new(move |encoding, payload| filter.passes(encoding, payload)), texts)))
 }
 
 fn is_expired(info: &SampleInfo) -> bool {

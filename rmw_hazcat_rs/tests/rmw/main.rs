@@ -8,6 +8,7 @@
 
 mod allocators;
 mod callbacks;
+mod content_filter;
 mod deadlines;
 mod depths;
 mod events;

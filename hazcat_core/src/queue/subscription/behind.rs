@@ -22,13 +22,13 @@ impl Subscription {
         purpose: Purpose,
     ) -> Option<Taken> {
         while let Some(noted) = state.backlog.front() {
-            let sample = noted.protect(entry).and_then(|message| {
-                let taken = Taken::locate(&noted.segment, message, None, index)?;
-                let (header, _) = taken.content()?;
-                (header.number() == noted.number).then_some(taken)
-            });
+            let sample = noted.locate(entry, index);
+            let wanted = match (&sample, &mut state.filter) {
+                (Some(sample), Some(filter)) => filter.wants(sample),
+                _ => true,
+            };
             match sample {
-                Some(sample) if purpose == Purpose::Look => {
+                Some(sample) if wanted && purpose == Purpose::Look => {
                     held::clear(entry);
                     return Some(sample);
                 }
@@ -43,7 +43,10 @@ impl Subscription {
                         state.peers.retire(noted.segment);
                     }
                     self.backlog_moved(record, state);
-                    return Some(sample);
+                    if wanted {
+                        return Some(sample);
+                    }
+                    held::clear(entry);
                 }
                 None => {
                     held::clear(entry);

@@ -58,6 +58,10 @@ impl Subscription {
                 return Ok(Found::Message(sample));
             }
         }
+        let filtered = state.filter.is_some();
+        if filtered && !self.keep_all {
+            return self.find_filtered(record, state, entry, index, purpose);
+        }
         let ring = self.topic.ring();
         // Each turn moves the cursor or follows a publication that happened meanwhile.
         for _ in 0..ring.capacity().saturating_mul(4) {
@@ -89,8 +93,20 @@ impl Subscription {
                 self.pass_tombstone(record, state, word);
                 continue;
             };
-            match self.examine(at, word, message, entry, index, state, purpose) {
+            // A filter needs the message itself.
+            let step_purpose = if filtered { Purpose::Take } else { purpose };
+            match self.examine(at, word, message, entry, index, state, step_purpose) {
                 Step::Deliver(sample) => {
+                    if filtered {
+                        let wanted = state.filter.as_mut().is_none_or(|filter| filter.wants(&sample));
+                        if !wanted || purpose == Purpose::Look {
+                            held::clear(entry);
+                        }
+                        if !wanted {
+                            self.advance(record, state);
+                            continue;
+                        }
+                    }
                     if purpose == Purpose::Take {
                         self.advance(record, state);
                     }
@@ -352,6 +368,6 @@ impl Subscription {
 }
 
 /// What a look answers: nobody reads it.
-fn placeholder(index: u32) -> Taken {
+pub(super) fn placeholder(index: u32) -> Taken {
     Taken { ptr: NonNull::dangling(), room: 0, at: None, index: HeldIndex { place: index as u8, turn: 0 } }
 }

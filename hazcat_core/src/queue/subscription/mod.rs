@@ -5,9 +5,11 @@
 //! | `mod.rs` | joining, leaving, and what a user calls |
 //! | `find.rs` | the next message at the cursor |
 //! | `behind.rs` | falling behind, and the past |
+//! | `filter.rs` | which messages are wanted |
 //! | `waiting.rs` | sleeping until a message arrives |
 
 mod behind;
+mod filter;
 mod find;
 mod waiting;
 
@@ -29,6 +31,8 @@ use crate::sync::atomic::{fence, AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Or
 use crate::sys::private_lock::{PrivateGuard, PrivateLock};
 use crate::sys::{futex, prefetch};
 use crate::wait::Attached;
+use filter::Filter;
+pub use filter::FilterFn;
 use find::{Found, Purpose};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -48,6 +52,8 @@ pub struct SubscriptionOptions {
     pub traits: u64,
     /// Which publishers it listens to. Messages of others do not use up its depth.
     pub accept: AcceptFn,
+    /// Which of their messages it wants; `None`: all. See [`Subscription::set_filter`].
+    pub filter: Option<FilterFn>,
 }
 
 impl Default for SubscriptionOptions {
@@ -58,6 +64,7 @@ impl Default for SubscriptionOptions {
             transient_local: false,
             traits: 0,
             accept: Box::new(|_| true),
+            filter: None,
         }
     }
 }
@@ -117,6 +124,8 @@ struct State {
     refused_any: bool,
     /// With refused publishers: until this position is published, no more messages than the depth can be unread.
     within_depth_until: Option<Sequence>,
+    /// Which messages are wanted.
+    filter: Option<Box<Filter>>,
     lost: u64,
     lost_reported: u64,
 }
@@ -139,6 +148,8 @@ pub struct Subscription {
     attached: Attached,
     /// Whether `backlog` may have something; written under the lock.
     has_backlog: AtomicBool,
+    /// Whether there is a filter; written under the lock.
+    is_filtered: AtomicBool,
     /// Where the segment of `State::recent` begins, or began once: only ever prefetched from.
     recent_base: AtomicPtr<u8>,
     /// Which message occupies each held entry, by its turn; zero: none.
@@ -190,6 +201,7 @@ impl Subscription {
             accept: options.accept,
             attached: Attached::default(),
             has_backlog: AtomicBool::new(false),
+            is_filtered: AtomicBool::new(false),
             recent_base: AtomicPtr::new(std::ptr::null_mut()),
             turns: Default::default(),
             segments_seen: AtomicU64::new(0),
@@ -203,11 +215,15 @@ impl Subscription {
                 backlog_is_kept: false,
                 refused_any: false,
                 within_depth_until: None,
+                filter: None,
                 lost: 0,
                 lost_reported: 0,
             }),
             topic,
         };
+        if options.filter.is_some() {
+            subscription.set_filter(options.filter);
+        }
         if options.transient_local {
             subscription.collect_past(cursor);
         }
@@ -220,8 +236,12 @@ impl Subscription {
         let Some(record) = self.record() else { return };
         let Some(entry) = self.use_entry(record, &mut state, 0) else { return };
         let depth = self.depth as usize;
+        let most = if state.filter.is_some() { usize::MAX } else { depth };
         let accept = |index, publisher: &_, owner| self.listens_to(&mut state.peers, index, publisher, owner);
-        let past = backlog::collect(&self.topic, TRANSIENT_LOCAL, Sequence(0)..began, depth, entry, accept);
+        let mut past = backlog::collect(&self.topic, TRANSIENT_LOCAL, Sequence(0)..began, most, entry, accept);
+        if let Some(filter) = &mut state.filter {
+            filter.choose_past(&mut past, entry, depth);
+        }
         self.note_backlog(&mut state, past, false);
     }
 
@@ -415,14 +435,15 @@ impl Subscription {
         }
     }
 
-    /// About how many unread messages there are (those that are not for this subscription included).
+    /// About how many unread messages there are (those of publishers that it does not listen to included).
     pub fn unread_estimate(&self) -> u64 {
         if self.topic.participant().check_fork().is_err() {
             return 0;
         }
-        let state = self.lock();
-        let ahead = self.topic.ring().helped_head().0.saturating_sub(state.cursor.0);
-        ahead.min(self.depth) + state.backlog.len() as u64
+        let mut state = self.lock();
+        let passed = self.record().and_then(|record| self.judge_now(record, &mut state));
+        let ahead = || self.topic.ring().helped_head().0.saturating_sub(state.cursor.0).min(self.depth);
+        passed.unwrap_or_else(ahead) + state.backlog.len() as u64
     }
 
     /// How many messages were lost.
