@@ -11,6 +11,7 @@
 //!     bells/<index>.<gen>              doorbells; the only thing of a participant that its peers write to
 //!     topics/<stem>                    message queues
 //!     payload/<segment>.<owner>.<stem> messages
+//!     sockets/<number>                 where descriptors of device memory can be had
 //! ```
 //!
 //! Bells have a file of their own, in a folder that nobody watches. In the participant's file they would make every peer a
@@ -35,11 +36,12 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 const PREFIX: &str = "hazcat-";
-const FOLDERS: [&str; 4] = [PARTICIPANTS, BELLS, TOPICS, PAYLOAD];
+const FOLDERS: [&str; 5] = [PARTICIPANTS, BELLS, TOPICS, PAYLOAD, SOCKETS];
 const PARTICIPANTS: &str = "participants";
 const BELLS: &str = "bells";
 const TOPICS: &str = "topics";
 const PAYLOAD: &str = "payload";
+const SOCKETS: &str = "sockets";
 const LEASE: &str = "lease";
 
 /// Why the directory cannot be used.
@@ -288,6 +290,11 @@ impl Directory {
     /// A payload segment of a topic's publisher; `owner` is the identity's word, as it stands in the topic file.
     pub fn payload_path(&self, segment: SegmentId, owner: u64, topic: &TopicStem) -> PathBuf {
         self.path.join(PAYLOAD).join(format!("{:016x}-{owner:016x}-{}", segment.0, topic.as_str()))
+    }
+
+    /// A socket at which descriptors of device memory can be had.
+    pub fn socket_path(&self, number: u64) -> PathBuf {
+        self.path.join(SOCKETS).join(format!("{number:016x}"))
     }
 
     /// The participants that have a file now, dead ones included.

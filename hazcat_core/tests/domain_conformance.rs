@@ -4,6 +4,9 @@ use hazcat_core::domain::registry::resolve;
 
 hazcat_core::domain_conformance!(host, resolve("host"));
 hazcat_core::domain_conformance!(simulated, resolve("sim:0"));
+// On a machine without a GPU this shows that it says so; `tests/cuda` runs the suite there all the same.
+#[cfg(feature = "cuda")]
+hazcat_core::domain_conformance!(cuda, resolve("cuda:0"));
 
 mod only_simulated {
     use hazcat_core::domain::conformance::Bench;

@@ -4,7 +4,8 @@
 //! following symbolic links, and emptied through their descriptors. In a directory that a group shares, a member could otherwise
 //! have the others remove files elsewhere.
 
-use super::{Directory, FOLDERS};
+use super::{parse_hex, Directory, FOLDERS, SOCKETS};
+use crate::sys::seqpacket;
 use nix::fcntl::{open, openat, OFlag};
 use nix::sys::stat::Mode;
 use std::fs;
@@ -23,6 +24,17 @@ impl Directory {
         for folder in FOLDERS {
             if let Some(folder) = self.folder(folder) {
                 remove_old(&through(&folder), ".new-", |path| fs::remove_file(path));
+            }
+        }
+    }
+
+    /// Removes the sockets of processes that are gone.
+    pub(crate) fn remove_abandoned_sockets(&self) {
+        let Some(folder) = self.folder(SOCKETS) else { return };
+        let Ok(entries) = fs::read_dir(through(&folder)) else { return };
+        for entry in entries.flatten() {
+            if parse_hex(&entry.file_name().to_string_lossy()).is_some() && seqpacket::is_abandoned(&entry.path()) {
+                let _ = fs::remove_file(entry.path());
             }
         }
     }

@@ -151,7 +151,7 @@ impl DomainAllocator for HostAllocator {
 }
 
 /// Another process's host segment.
-struct RemoteHostMemory(Segment);
+pub(super) struct RemoteHostMemory(Segment);
 
 impl RemoteMemory for RemoteHostMemory {
     fn address(&self, offset: usize, len: usize) -> Option<*const u8> {

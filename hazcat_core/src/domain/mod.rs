@@ -22,11 +22,14 @@
 //! | `registry.rs` | which kinds this process knows |
 //! | `book.rs` | which pieces of a segment are in use; serves every kind of memory |
 //! | `host.rs` | shared memory |
+//! | `cuda/` | NVIDIA's devices |
 //! | `simulated/` | a device without hardware, whose memory host code cannot touch |
 //! | `conformance/` | the one suite that every implementation passes |
 
 pub mod book;
 pub mod conformance;
+#[cfg(feature = "cuda")]
+pub mod cuda;
 mod error;
 mod folder;
 pub mod host;

@@ -35,7 +35,11 @@ fn known() -> &'static Mutex<Known> {
         let host: Arc<dyn DomainFactory> = Arc::new(Host);
         let simulated: Arc<dyn DomainFactory> = Arc::new(SimulatedDevices);
         let factories = [("host", host), ("sim", simulated)];
-        let factories = factories.into_iter().map(|(kind, factory)| (kind.to_owned(), factory)).collect();
+        #[cfg_attr(not(feature = "cuda"), allow(unused_mut))]
+        let mut factories: BTreeMap<_, _> =
+            factories.into_iter().map(|(kind, factory)| (kind.to_owned(), factory)).collect();
+        #[cfg(feature = "cuda")]
+        factories.insert(super::cuda::KIND.to_owned(), Arc::new(super::cuda::CudaDevices) as Arc<dyn DomainFactory>);
         Mutex::new(Known { factories, open: HashMap::new() })
     })
 }

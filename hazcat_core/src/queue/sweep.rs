@@ -285,6 +285,7 @@ pub(crate) fn sweep_files(directory: &Directory, is_alive: impl Fn(Identity) -> 
             let _ = std::fs::remove_file(directory.payload_path(id, owner, &topic));
         }
     }
+    directory.remove_abandoned_sockets();
 }
 
 /// Whether no publisher's record of a topic names a segment. Asked about segments of the dead, who name nothing any more.

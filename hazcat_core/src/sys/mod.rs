@@ -10,4 +10,5 @@ pub mod prefetch;
 pub mod private_lock;
 pub mod random;
 pub mod reservation;
+pub mod seqpacket;
 pub mod shm_file;
