@@ -252,6 +252,11 @@ impl Directory {
         Ok(())
     }
 
+    /// Whether something of that name lies in every directory.
+    pub(crate) fn is_own_name(name: &OsStr) -> bool {
+        name == LEASE || FOLDERS.iter().any(|folder| name == *folder)
+    }
+
     /// The directory itself.
     pub fn path(&self) -> &Path {
         &self.path

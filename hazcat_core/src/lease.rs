@@ -11,15 +11,19 @@
 //!   forked children ([`crate::sys::fork`]).
 //! * It is probed with `F_OFD_GETLK`, which takes nothing. Any error means "alive".
 //! * The generation is written only by who holds the byte, before anybody can have heard of the new identity. So a probe
-//!   that sees a lock and another generation is right that the old holder is dead.
+//!   that sees a lock and a later generation is right that the old holder is dead. An earlier one, or one that fails its
+//!   check bits, is somebody's scribble: it makes nobody dead, and the holder writes its own again within a second.
+//! * Who finds the file removed or replaced takes the same byte of the new one, under the same identity, and keeps the old one
+//!   too: a peer is alive by any of them.
 //! * Joining happens with the *gate* byte held shared; the last to leave holds it exclusively while it removes the
 //!   directory. A joiner then checks that the name still means the file it has locked.
 //!
 //! Locks (bytes, unrelated to the content): `0..1024` participants, 1024 gate, 1025 sweep. Content: header (magic,
-//! version); at 4096 one generation per participant; behind them one change counter per participant, which grows with
+//! version); at 4096 one generation per participant (48 bits, and 16 to check them); behind them one change counter per participant, which grows with
 //! every change of its graph, so that whoever polls learns of all changes by one read.
 
 mod observer;
+mod repair;
 
 pub(crate) use observer::has_open_topic;
 pub use observer::Observer;
@@ -29,7 +33,6 @@ use crate::ids::Identity;
 use crate::sys::fork::ForkGuarded;
 use crate::sys::mapping::Access;
 use crate::sys::ofd_lock::{self, LockKind};
-use crate::sys::random::random_u64;
 use crate::sys::shm_file::{self, FileError, NewFile};
 use std::fs::{self, File};
 use std::io;
@@ -37,7 +40,7 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{PoisonError, RwLock};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Most participants of one directory at a time.
 pub const MAX_PARTICIPANTS: u32 = 1024;
@@ -49,12 +52,14 @@ const SIZE: u64 = CHANGES + 8 * MAX_PARTICIPANTS as u64;
 const GATE: u64 = MAX_PARTICIPANTS as u64;
 const SWEEP: u64 = GATE + 1;
 const MAGIC: u64 = u64::from_le_bytes(*b"hazcatLE");
-const VERSION: u64 = 1;
+const VERSION: u64 = 2;
 /// How long to try to get through the gate: others hold it for microseconds, unless they were stopped.
 const GATE_PATIENCE: Duration = Duration::from_secs(10);
 /// How long the last to leave tries to find the gate free; what it does not remove, the next to join removes.
 const LEAVE_PATIENCE: Duration = Duration::from_secs(1);
 
+/// How long a damaged lease is looked at again: who lives by it repairs it once a second.
+const HEAL_PATIENCE: Duration = Duration::from_secs(3);
 /// How long it waits for a forked child to let go of its copy of our description.
 const SHADOW_PATIENCE: Duration = Duration::from_millis(500);
 
@@ -107,11 +112,16 @@ impl FileId {
     }
 }
 
+/// A lease file in which we hold our byte.
+struct HeldFile {
+    file: ForkGuarded<File>,
+    id: FileId,
+}
+
 /// One participant's claim to be alive.
 pub struct Lease {
-    /// `None` once released.
-    file: RwLock<Option<ForkGuarded<File>>>,
-    id: FileId,
+    /// The last one counts; the others were removed or replaced while we held our byte. Empty once released.
+    files: RwLock<Vec<HeldFile>>,
     path: PathBuf,
     identity: Identity,
     sweeping: AtomicBool,
@@ -124,7 +134,8 @@ impl Lease {
     /// [`LeaseError`].
     pub(crate) fn acquire(directory: &Directory) -> Result<Self, LeaseError> {
         let path = directory.lease_path();
-        let deadline = Instant::now() + GATE_PATIENCE;
+        let begun = Instant::now();
+        let deadline = begun + GATE_PATIENCE;
         let mut pause = Duration::from_micros(20);
         loop {
             match Self::try_acquire(directory, &path) {
@@ -132,6 +143,7 @@ impl Lease {
                 // The directory is being removed, or was replaced, while we look at it.
                 Ok(None) | Err(LeaseError::File(FileError::Missing { .. })) => {}
                 Err(LeaseError::Directory(DirectoryError::File(FileError::Missing { .. }))) => {}
+                Err(LeaseError::File(FileError::Corrupt { .. })) if begun.elapsed() < HEAL_PATIENCE => {}
                 Err(error) => return Err(error),
             }
             if Instant::now() >= deadline {
@@ -154,15 +166,26 @@ impl Lease {
         let Ok(file) = guarded.get() else { return Ok(None) };
         let id = FileId::of(&file.metadata().map_err(fail)?);
 
+        // Indices that may be others', who have lost an earlier lease file and are about to take their places in this one.
+        let named: Vec<Identity> = directory.participants().unwrap_or_default();
         let alone = |file: &File| ofd_lock::is_locked_by_another(file, 0, GATE).map(|locked| !locked).map_err(fail);
         if alone(file)? && ofd_lock::try_lock(file, GATE, LockKind::Exclusive).map_err(fail)? {
             // Nobody can join now. What lies here belongs to processes that ended without cleaning up.
             if alone(file)? && still_means(path, id) {
+                let lost = has_open_topic(directory);
                 if check_header(file, path).is_err() {
-                    directory.remove_all();
+                    let _ = if lost {
+                        fs::remove_file(path)
+                    } else {
+                        directory.remove_all();
+                        Ok(())
+                    };
                     return Ok(None);
                 }
-                directory.remove_contents();
+                // Who has lost an earlier lease file may still be using it all.
+                if !lost {
+                    directory.remove_contents();
+                }
             }
         }
         // Converts the exclusive lock where we have it, without a gap.
@@ -172,7 +195,7 @@ impl Lease {
         // From here to the end of this function nobody removes the directory.
         directory.ensure()?;
         check_header(file, path)?;
-        let Some(index) = take_byte(file).map_err(fail)? else {
+        let Some(index) = take_byte(file, &named).map_err(fail)? else {
             return Err(LeaseError::Full { path: path.to_path_buf(), limit: MAX_PARTICIPANTS });
         };
         let generation = next_generation(file, index).map_err(fail)?;
@@ -180,8 +203,7 @@ impl Lease {
         let identity = Identity::new(index, generation).ok_or_else(corrupt)?;
         ofd_lock::unlock(file, GATE).map_err(fail)?;
         Ok(Some(Self {
-            file: RwLock::new(Some(guarded)),
-            id,
+            files: RwLock::new(vec![HeldFile { file: guarded, id }]),
             path: path.to_path_buf(),
             identity,
             sweeping: AtomicBool::new(false),
@@ -201,22 +223,25 @@ impl Lease {
         if who.index() >= MAX_PARTICIPANTS {
             return false;
         }
-        self.with_file(|file| {
-            let byte = u64::from(who.index());
-            if !ofd_lock::is_locked_by_another(file, byte, 1)? && who.index() != self.identity.index() {
-                return Ok(false);
-            }
-            Ok(read_word(file, LEASE_DATA + 8 * byte)? == who.generation())
-        })
-        .unwrap_or(true)
+        if who.index() == self.identity.index() {
+            // A former holder of our byte.
+            return false;
+        }
+        let files = self.files.read().unwrap_or_else(PoisonError::into_inner);
+        let alive = |held: &HeldFile| match held.file.get() {
+            Ok(file) => is_alive_in(file, who).unwrap_or(true),
+            Err(_) => true,
+        };
+        files.is_empty() || files.iter().any(alive)
     }
 
-    /// The latest generation of every index, whether somebody holds it or not; zero where nobody ever did.
+    /// The latest generation of every index, whether somebody holds it or not; zero where nobody ever did, or it is damaged.
     ///
     /// # Errors
     /// What the system answers.
     pub(crate) fn generations(&self) -> io::Result<Vec<u64>> {
-        self.with_file(|file| read_table(file, LEASE_DATA))
+        let words = self.with_file(|file| read_table(file, LEASE_DATA))?;
+        Ok(words.into_iter().map(|word| generation_of(word).unwrap_or(0)).collect())
     }
 
     /// The change counter of every index.
@@ -265,15 +290,20 @@ impl Lease {
     /// Whether the lease file's name still means our file: if not, somebody removed the directory, and newcomers cannot
     /// find us.
     pub(crate) fn name_is_ours(&self) -> bool {
-        still_means(&self.path, self.id)
+        self.current_id().is_some_and(|id| still_means(&self.path, id))
+    }
+
+    /// Which file we hold our byte in; `None` once released.
+    fn current_id(&self) -> Option<FileId> {
+        self.files.read().unwrap_or_else(PoisonError::into_inner).last().map(|held| held.id)
     }
 
     /// Gives the byte back, by closing; the last one out removes the directory. Does nothing the second time.
     pub(crate) fn release(&self, directory: &Directory) {
-        let file = self.file.write().unwrap_or_else(PoisonError::into_inner).take();
-        if file.is_some() {
-            drop(file);
-            self.remove_if_last(directory);
+        let files = std::mem::take(&mut *self.files.write().unwrap_or_else(PoisonError::into_inner));
+        if let Some(id) = files.last().map(|held| held.id) {
+            drop(files);
+            self.remove_if_last(directory, id);
         }
     }
 
@@ -283,7 +313,7 @@ impl Lease {
         let alone = |file: &File| matches!(ofd_lock::is_locked_by_another(file, 0, GATE), Ok(false));
         let _ = self.with_file(|file| {
             if alone(file) && ofd_lock::try_lock(file, GATE, LockKind::Exclusive)? {
-                if alone(file) && still_means(&self.path, self.id) {
+                if alone(file) && self.name_is_ours() {
                     directory.remove_all();
                 }
                 ofd_lock::unlock(file, GATE)?;
@@ -292,19 +322,19 @@ impl Lease {
         });
     }
 
-    fn remove_if_last(&self, directory: &Directory) {
+    fn remove_if_last(&self, directory: &Directory, id: FileId) {
         let begun = Instant::now();
         loop {
             // A description of its own: closing it gives back the gate.
             let Ok(guarded) = ForkGuarded::open(|| shm_file::open(&self.path, Access::ReadWrite)) else { return };
             let Ok(file) = guarded.get() else { return };
-            let patience = match self.look_around(file) {
+            let patience = match self.look_around(file, id) {
                 // A child that was forked a moment ago still has our description: it will exec, or close it.
                 Neighbours::OurShadow => SHADOW_PATIENCE,
                 Neighbours::Some => return,
                 Neighbours::None => match ofd_lock::try_lock(file, GATE, LockKind::Exclusive) {
                     Ok(true) => {
-                        if self.look_around(file) == Neighbours::None && still_means(&self.path, self.id) {
+                        if self.look_around(file, id) == Neighbours::None && still_means(&self.path, id) {
                             directory.remove_all();
                         }
                         return;
@@ -324,16 +354,16 @@ impl Lease {
     }
 
     /// Who else holds a byte, seen through another description after ours was closed.
-    fn look_around(&self, file: &File) -> Neighbours {
+    fn look_around(&self, file: &File, id: FileId) -> Neighbours {
         let held = |start, length| ofd_lock::is_locked_by_another(file, start, length).unwrap_or(true);
-        if !file.metadata().is_ok_and(|meta| FileId::of(&meta) == self.id) {
+        if !file.metadata().is_ok_and(|meta| FileId::of(&meta) == id) {
             return Neighbours::Some;
         }
         let own = u64::from(self.identity.index());
         if held(own, 1) {
             // Only of our own byte do we know when it should be free.
             return match read_word(file, LEASE_DATA + 8 * own) {
-                Ok(generation) if generation == self.identity.generation() => Neighbours::OurShadow,
+                Ok(word) if generation_of(word) == Some(self.identity.generation()) => Neighbours::OurShadow,
                 _ => Neighbours::Some,
             };
         }
@@ -345,9 +375,9 @@ impl Lease {
     }
 
     fn with_file<T>(&self, act: impl FnOnce(&File) -> io::Result<T>) -> io::Result<T> {
-        let file = self.file.read().unwrap_or_else(PoisonError::into_inner);
-        let file = file.as_ref().ok_or(io::ErrorKind::NotConnected)?;
-        act(file.get().map_err(|_| io::ErrorKind::NotConnected)?)
+        let files = self.files.read().unwrap_or_else(PoisonError::into_inner);
+        let held = files.last().ok_or(io::ErrorKind::NotConnected)?;
+        act(held.file.get().map_err(|_| io::ErrorKind::NotConnected)?)
     }
 }
 
@@ -402,10 +432,16 @@ fn check_header(file: &File, path: &Path) -> Result<(), FileError> {
     Ok(())
 }
 
-fn take_byte(file: &File) -> io::Result<Option<u32>> {
-    for index in 0..MAX_PARTICIPANTS {
-        if ofd_lock::try_lock(file, u64::from(index), LockKind::Exclusive)? {
-            return Ok(Some(index));
+/// The first free byte; one that another participant may have lost with an earlier lease file only where there is no other.
+fn take_byte(file: &File, named: &[Identity]) -> io::Result<Option<u32>> {
+    let words = read_table(file, LEASE_DATA)?;
+    let never_held = |index: u32| words.get(index as usize).is_none_or(|word| generation_of(*word).is_none());
+    let is_lost = |index: u32| never_held(index) && named.iter().any(|who| who.index() == index);
+    for wanted in [false, true] {
+        for index in (0..MAX_PARTICIPANTS).filter(|index| is_lost(*index) == wanted) {
+            if ofd_lock::try_lock(file, u64::from(index), LockKind::Exclusive)? {
+                return Ok(Some(index));
+            }
         }
     }
     Ok(None)
@@ -413,16 +449,58 @@ fn take_byte(file: &File) -> io::Result<Option<u32>> {
 
 /// Writes and returns the generation of the new holder of `index`, who is the caller.
 fn next_generation(file: &File, index: u32) -> io::Result<u64> {
-    let at = LEASE_DATA + 8 * u64::from(index);
-    let last = read_word(file, at)?;
-    // The first is random: a directory that was removed and made anew does not repeat identities.
-    let next = if last == 0 || last >= Identity::MAX_GENERATION {
-        random_u64() % (Identity::MAX_GENERATION / 2) + 1
-    } else {
-        last + 1
+    let next = match generation_of(read_word(file, generation_at(index))?) {
+        Some(last) if last < Identity::MAX_GENERATION => last + 1,
+        Some(_) => 1,
+        None => first_generation(),
     };
-    file.write_all_at(&next.to_le_bytes(), at)?;
+    write_generation(file, index, next)?;
     Ok(next)
+}
+
+fn generation_at(index: u32) -> u64 {
+    LEASE_DATA + 8 * u64::from(index)
+}
+
+fn write_generation(file: &File, index: u32, generation: u64) -> io::Result<()> {
+    file.write_all_at(&generation_word(generation).to_le_bytes(), generation_at(index))
+}
+
+/// The first generation of an index, or the first after its word was damaged: by the clock, so that a directory that was
+/// removed and made anew does not repeat identities, and later ones count as later. (In units of 8 microseconds since 2025;
+/// 48 bits are enough for 71 years, and generations may wrap around.)
+fn first_generation() -> u64 {
+    const SINCE: Duration = Duration::from_secs(1_735_689_600);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(SINCE);
+    let units = now.saturating_sub(SINCE).as_micros() / 8;
+    u64::try_from(units).unwrap_or(0) % Identity::MAX_GENERATION + 1
+}
+
+/// A generation as it stands in the file.
+fn generation_word(generation: u64) -> u64 {
+    let check = (generation ^ 0x6861_7a63_6174).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 48;
+    generation | check << 48
+}
+
+/// The generation that a word of the file says; `None` for one that nobody ever wrote, or that somebody scribbled on.
+fn generation_of(word: u64) -> Option<u64> {
+    let generation = word & Identity::MAX_GENERATION;
+    (generation != 0 && generation_word(generation) == word).then_some(generation)
+}
+
+/// Whether one generation follows the other, round the wrap as well.
+fn is_later(generation: u64, than: u64) -> bool {
+    let ahead = generation.wrapping_sub(than) & Identity::MAX_GENERATION;
+    ahead != 0 && ahead <= Identity::MAX_GENERATION / 2
+}
+
+/// Whether `who`, who is not ourselves, is alive as far as one lease file tells.
+fn is_alive_in(file: &File, who: Identity) -> io::Result<bool> {
+    if !ofd_lock::is_locked_by_another(file, u64::from(who.index()), 1)? {
+        return Ok(false);
+    }
+    let generation = generation_of(read_word(file, generation_at(who.index()))?);
+    Ok(generation.is_none_or(|generation| !is_later(generation, who.generation())))
 }
 
 fn read_word(file: &File, at: u64) -> io::Result<u64> {

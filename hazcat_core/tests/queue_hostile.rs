@@ -7,6 +7,7 @@ use hazcat_core::ids::PublisherIndex;
 use hazcat_core::queue::layout::{slots_range, TopicLayout};
 use hazcat_core::ring::word::{SlotWord, Tombstone};
 use hazcat_core::sys::mapping::{Access, Mapping};
+use hazcat_core::sys::ofd_lock::{self, LockKind};
 use hazcat_core::{
     FilterFn, GuardCondition, History, Participant, Publisher, PublisherOptions, Subscription, SubscriptionOptions,
 };
@@ -335,18 +336,31 @@ fn a_slot_that_contradicts_the_head_is_an_error_or_a_lost_message() {
 }
 
 #[test]
-fn a_topic_file_that_is_none_is_refused() {
+fn a_topic_file_that_is_none_is_refused_while_somebody_has_it_open_and_made_anew_when_nobody_has() {
+    let _watchdog = Watchdog::new();
     let root = Root::new();
     let here = root.join();
-    drop(publisher(&here, "t", PublisherOptions::default()));
     let keeper = publisher(&here, "t", PublisherOptions::default());
     let path = root.files_in("topics").remove(0);
     let original = std::fs::read(&path).expect("read");
     drop(keeper);
-    let refused = |bytes: &[u8], what: &str| {
+    let spoiled = |bytes: &[u8], what: &str| {
         std::fs::write(&path, bytes).expect("write");
+        let holder = File::options().read(true).write(true).open(&path).expect("open");
+        assert!(ofd_lock::try_lock(&holder, 0, LockKind::Shared).expect("lock"));
         let error = Publisher::new(&here, &topic("t"), PublisherOptions::default()).err().expect(what).to_string();
         assert!(error.contains("topic 't'") && error.contains(&path.display().to_string()), "{what}: {error}");
+        error
+    };
+    let anew = |what: &str| {
+        let publisher = publisher(&here, "t", PublisherOptions::default());
+        let sub = subscription(&here, "t", keep_last(1));
+        publish(&publisher, 1, 1, 64);
+        assert_eq!(take_numbers(&sub), [1], "{what}");
+    };
+    let refused = |bytes: &[u8], what: &str| {
+        let error = spoiled(bytes, what);
+        anew(what);
         error
     };
     refused(b"", "empty");
@@ -362,12 +376,19 @@ fn a_topic_file_that_is_none_is_refused() {
     for capacity in [0, 1, 4095, 8192, 1 << 40, u64::MAX] {
         refused(&with(16, capacity), "another capacity");
     }
+    // A whole file, but of another topic: that is no damage.
     let mut names = original.clone();
     names[128] ^= 1;
-    assert!(refused(&names, "another topic").contains("belongs to another topic"));
+    assert!(spoiled(&names, "another topic").contains("belongs to another topic"));
     std::fs::remove_file(&path).expect("remove");
-    let publisher = publisher(&here, "t", PublisherOptions::default());
-    publish(&publisher, 1, 1, 64);
+    // What can be no file of ours at all.
+    std::os::unix::fs::symlink("/etc/passwd", &path).expect("symlink");
+    anew("a symbolic link");
+    let pipe = nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU);
+    pipe.expect("pipe");
+    anew("a pipe");
+    std::fs::create_dir(&path).expect("folder");
+    anew("a folder");
 }
 
 #[test]

@@ -17,10 +17,11 @@ use crate::ids::Identity;
 use crate::sys::fork::ForkGuarded;
 use crate::sys::mapping::Access;
 use crate::sys::shm_file::{self, FileError, NewFile};
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 const MAGIC: u64 = u64::from_le_bytes(*b"hazcatPA");
 const VERSION: u64 = 1;
@@ -37,7 +38,20 @@ pub(super) struct GraphFile {
     file: ForkGuarded<File>,
     path: PathBuf,
     reserved: u64,
+    /// The file as it was when its content was last known to be ours, if that was long enough after the last change that
+    /// another change could not have had the same time.
+    settled: Option<Stamp>,
 }
+
+/// What changes with every change of a file.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Stamp {
+    changed: (i64, i64),
+    length: u64,
+}
+
+/// Coarser than any file system's clock.
+const SETTLED_AFTER: Duration = Duration::from_millis(500);
 
 impl GraphFile {
     /// Creates the file with a graph in it; it appears complete.
@@ -49,14 +63,12 @@ impl GraphFile {
         let record = encode_record(graph, sequence);
         let size = RECORD + record.len() as u64;
         let new = NewFile::create(path, mode, size, size)?;
-        for (at, word) in [(0, MAGIC), (8, VERSION), (16, graph.identity.word())] {
-            new.file().write_all_at(&word.to_le_bytes(), at).map_err(fail)?;
-        }
+        new.file().write_all_at(&file_header(graph.identity), 0).map_err(fail)?;
         new.file().write_all_at(&record, RECORD).map_err(fail)?;
         new.publish_over()?;
         // Opened by its name: events carry the name a descriptor was opened by, and the one above had none.
         let file = ForkGuarded::open(|| shm_file::open(path, Access::ReadWrite))?;
-        Ok(Self { file, path: path.to_path_buf(), reserved: size })
+        Ok(Self { file, path: path.to_path_buf(), reserved: size, settled: None })
     }
 
     /// Replaces the graph.
@@ -77,8 +89,42 @@ impl GraphFile {
             shm_file::reserve(file, &self.path, 0, target)?;
             self.reserved = target;
         }
+        self.settled = None;
         Ok(file.write_all_at(&record, RECORD).map_err(fail)?)
     }
+
+    /// Whether the name still means this file and it still says `graph`: `false` where it has to be made anew.
+    ///
+    /// Two system calls where nobody has touched it.
+    pub(super) fn is_intact(&mut self, graph: impl FnOnce() -> ParticipantGraph, sequence: u64) -> io::Result<bool> {
+        let Ok(file) = self.file.get() else { return Ok(true) };
+        let meta = file.metadata()?;
+        let same = |named: &Metadata| (named.dev(), named.ino()) == (meta.dev(), meta.ino());
+        if !std::fs::symlink_metadata(&self.path).is_ok_and(|named| same(&named)) {
+            return Ok(false);
+        }
+        let stamp = Stamp { changed: (meta.mtime(), meta.mtime_nsec()), length: meta.len() };
+        if self.settled == Some(stamp) {
+            return Ok(true);
+        }
+        let graph = graph();
+        let mut expected = file_header(graph.identity).to_vec();
+        expected.resize(RECORD as usize, 0);
+        expected.extend_from_slice(&encode_record(&graph, sequence));
+        let mut found = vec![0; expected.len()];
+        let intact = read_up_to(file, &mut found, 0)? == expected.len() && found == expected;
+        let age = meta.modified()?.elapsed().unwrap_or_default();
+        self.settled = (intact && age > SETTLED_AFTER).then_some(stamp);
+        Ok(intact)
+    }
+}
+
+fn file_header(identity: Identity) -> [u8; 24] {
+    let mut bytes = [0; 24];
+    for (to, word) in bytes.chunks_exact_mut(8).zip([MAGIC, VERSION, identity.word()]) {
+        to.copy_from_slice(&word.to_le_bytes());
+    }
+    bytes
 }
 
 fn encode_record(graph: &ParticipantGraph, sequence: u64) -> Vec<u8> {

@@ -266,14 +266,37 @@ impl Graph {
         }
     }
 
-    /// Writes our file anew where somebody removed it.
-    pub(crate) fn restore_own_file(&self) -> Result<(), FileError> {
+    /// Makes our file anew where somebody removed, replaced or overwrote it. Answers whether that was so.
+    ///
+    /// # Errors
+    /// [`FileError`].
+    pub(crate) fn restore_own_file(&self) -> Result<bool, FileError> {
         let mut own = lock(&self.own);
-        if own.file.is_none() || self.own_path.exists() {
-            return Ok(());
+        let Own { registry, file, sequence } = &mut *own;
+        let Some(current) = file.as_mut() else { return Ok(false) };
+        let fail = |error| FileError::from_io(&self.own_path, 0, error);
+        if current.is_intact(|| registry.graph(), *sequence).map_err(fail)? {
+            return Ok(false);
         }
-        let graph = own.registry.graph();
-        own.file = Some(GraphFile::create(&self.own_path, self.mode, &graph, own.sequence)?);
+        // Another sequence: who polls is to look again.
+        *sequence = sequence.wrapping_add(1);
+        *file = Some(GraphFile::create(&self.own_path, self.mode, &registry.graph(), *sequence)?);
+        let _ = self.lease.announce_change(*sequence);
+        Ok(true)
+    }
+
+    /// Has everybody look at our file again.
+    ///
+    /// # Errors
+    /// [`GraphError`].
+    pub(crate) fn touch_own_file(&self) -> Result<(), GraphError> {
+        let mut own = lock(&self.own);
+        let Own { registry, file, sequence } = &mut *own;
+        let Some(file) = file.as_mut() else { return Ok(()) };
+        let next = sequence.wrapping_add(1);
+        file.write(&registry.graph(), next)?;
+        *sequence = next;
+        let _ = self.lease.announce_change(next);
         Ok(())
     }
 

@@ -1,8 +1,8 @@
 //! A look at a lease file by somebody who takes no byte of it: who is alive, and the right to clean up.
 
 use super::{
-    check_header, open_or_create, read_table, still_means, FileId, Lease, GATE, LEASE_DATA, MAX_PARTICIPANTS, SIZE,
-    SWEEP,
+    check_header, generation_of, is_alive_in, open_or_create, read_table, still_means, FileId, Lease, GATE, LEASE_DATA,
+    MAX_PARTICIPANTS, SIZE, SWEEP,
 };
 use crate::directory::Directory;
 use crate::ids::Identity;
@@ -56,10 +56,10 @@ impl Observer {
     pub fn living(&self) -> Result<Vec<Identity>, FileError> {
         self.with_file(|file| {
             let mut living = Vec::new();
-            let generations = read_table(file, LEASE_DATA)?;
-            for (index, generation) in (0..MAX_PARTICIPANTS).zip(generations) {
+            let words = read_table(file, LEASE_DATA)?;
+            for (index, word) in (0..MAX_PARTICIPANTS).zip(words) {
                 if ofd_lock::is_locked_by_another(file, u64::from(index), 1)? {
-                    living.extend(Identity::new(index, generation));
+                    living.extend(generation_of(word).and_then(|generation| Identity::new(index, generation)));
                 }
             }
             Ok(living)
@@ -71,12 +71,7 @@ impl Observer {
         if who.index() >= MAX_PARTICIPANTS {
             return false;
         }
-        self.with_file(|file| {
-            let byte = u64::from(who.index());
-            Ok(ofd_lock::is_locked_by_another(file, byte, 1)?
-                && super::read_word(file, LEASE_DATA + 8 * byte)? == who.generation())
-        })
-        .unwrap_or(true)
+        self.with_file(|file| is_alive_in(file, who)).unwrap_or(true)
     }
 
     /// Which file it is: device and inode, to find who has it open.

@@ -30,7 +30,7 @@ use nix::poll::{ppoll, PollFd, PollFlags};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::signal::{SigSet, SigmaskHow};
 use nix::sys::time::TimeSpec;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::AsFd;
 use std::panic::{catch_unwind, AssertUnwindSafe};
@@ -49,8 +49,10 @@ const BACK_OFF: [Duration; 5] = [
     Duration::from_millis(10),
     Duration::from_millis(100),
 ];
-/// When a file that was being written is read again.
+/// When a file that was being written is read again ...
 const READ_AGAIN: Duration = Duration::from_millis(1);
+/// ... and how often, before it counts as damaged: then the sweep looks at it, and its owner repairs it.
+const READ_ATTEMPTS: u32 = 50;
 /// So many events at once mean that more are coming ...
 const CROWD: usize = 16;
 /// ... and that it pays to wait for them.
@@ -82,7 +84,8 @@ pub(crate) struct News {
     watch: Option<Watch>,
     peers: BTreeMap<Identity, Peer>,
     suspects: BTreeMap<Identity, Suspect>,
-    read_again: BTreeSet<Identity>,
+    /// How often each was met half-written.
+    read_again: BTreeMap<Identity, u32>,
     /// Somebody removed the directory under us; said once.
     cut_off: bool,
 }
@@ -102,7 +105,7 @@ impl News {
             watch,
             peers: BTreeMap::new(),
             suspects: BTreeMap::new(),
-            read_again: BTreeSet::new(),
+            read_again: BTreeMap::new(),
             cut_off: false,
         }
     }
@@ -135,8 +138,8 @@ impl News {
             let mut findings = Findings::default();
             self.follow(hints, &mut findings, &mut next_sweep);
             self.probe_suspects(&mut findings);
-            for who in std::mem::take(&mut self.read_again) {
-                self.look_at(who, &mut findings);
+            for (who, attempts) in std::mem::take(&mut self.read_again) {
+                self.look_again_at(who, attempts, &mut findings);
             }
             let now = Instant::now();
             if now >= next_sweep {
@@ -196,6 +199,9 @@ impl News {
         if hints.unwatched {
             self.watch_again();
         }
+        if hints.directory {
+            self.check_directory();
+        }
         if hints.lost || hints.unwatched {
             *next_sweep = Instant::now();
         }
@@ -229,6 +235,10 @@ impl News {
 
     /// Reads what a participant says about itself.
     fn look_at(&mut self, who: Identity, findings: &mut Findings) {
+        self.look_again_at(who, 0, findings);
+    }
+
+    fn look_again_at(&mut self, who: Identity, attempts: u32, findings: &mut Findings) {
         if who == self.core.identity || self.core.liveness.is_known_dead(who) {
             return;
         }
@@ -251,13 +261,15 @@ impl News {
                 }
                 findings.graphs.push((who, Some(Arc::new(graph))));
             }
-            Err(ReadError::Torn) => {
-                self.read_again.insert(who);
+            Err(ReadError::Torn) if attempts < READ_ATTEMPTS => {
+                self.read_again.insert(who, attempts + 1);
             }
             // It is leaving, or somebody removed its files: it stays in the graph for as long as it lives.
             Err(ReadError::File(FileError::Missing { .. })) => {}
             Err(error) => {
                 if let Some(peer) = self.peers.get_mut(&who) {
+                    // The sweep looks again.
+                    peer.sequence = None;
                     if !std::mem::replace(&mut peer.complained, true) {
                         warn_log!("{who} is alive but cannot be talked to: {error}");
                     }
@@ -344,40 +356,80 @@ impl News {
         }
     }
 
-    fn tick(&self) {
+    fn tick(&mut self) {
+        self.restore_own();
         for listener in self.core.listeners() {
             guarded(|| listener.on_tick());
         }
         self.core.bells.ring_all_own();
     }
 
-    /// Not in a directory that others have made in place of ours: there we would be taken for dead, and removed again.
+    /// Repairs our files. Not in a directory that others have made in place of ours: there we would be taken for dead, and
+    /// removed again.
     fn restore_own(&self) {
-        if !self.core.lease.name_is_ours() {
+        let core = &self.core;
+        if !core.lease.name_is_ours() {
             return;
         }
-        if let Err(error) = self.core.graph.restore_own_file() {
-            debug_log!("own file cannot be made anew: {error}");
+        match core.lease.repair() {
+            Ok(true) => warn_log!("{} was damaged; repaired", core.directory.lease_path().display()),
+            Ok(false) => {}
+            Err(error) => debug_log!("the lease cannot be repaired: {error}"),
+        }
+        match core.bells.restore_own() {
+            Ok(true) => {
+                warn_log!("{} was removed; made anew", core.directory.bells_path(core.identity).display());
+                let _ = core.graph.touch_own_file();
+            }
+            Ok(false) => {}
+            Err(error) => debug_log!("own bells cannot be made anew: {error}"),
+        }
+        match core.graph.restore_own_file() {
+            Ok(true) => {
+                warn_log!("{} was damaged; made anew", core.directory.participant_path(core.identity).display())
+            }
+            Ok(false) => {}
+            Err(error) => debug_log!("own file cannot be made anew: {error}"),
         }
     }
 
+    /// Finds out whether the directory is still ours, and takes our place in the one that has its name now, if it is not.
     fn check_directory(&mut self) {
-        let ours = self.core.lease.name_is_ours();
-        if !ours && !self.cut_off {
+        let core = Arc::clone(&self.core);
+        if core.lease.name_is_ours() {
+            self.cut_off = false;
+            return;
+        }
+        let path = core.directory.path().display();
+        // Endpoints of ours in topic files without a name would be listed, and nobody could talk to them.
+        let lost = crate::queue::topic::lost_files(core.identity);
+        let refused = if lost.is_empty() {
+            match core.lease.rejoin(&core.directory) {
+                Ok(true) => {
+                    warn_log!("{path} was removed while in use: made anew, with all who were in it");
+                    self.cut_off = false;
+                    self.watch_again();
+                    return;
+                }
+                Ok(false) => "a newcomer has our place".to_owned(),
+                Err(error) => error.to_string(),
+            }
+        } else {
+            format!("{} topics are in use whose files are gone", lost.len())
+        };
+        if !std::mem::replace(&mut self.cut_off, true) {
             warn_log!(
-                "{} was removed while in use: participants that know each other go on, but newcomers cannot find them; \
-                 restart them to be found again",
-                self.core.directory.path().display()
+                "{path} was removed while in use, and {refused}: participants that know each other go on, but newcomers cannot \
+                 find them; restart them to be found again"
             );
         }
-        self.cut_off = !ours;
     }
 
     /// Makes removed folders anew, where the directory is still ours, and watches again.
     fn watch_again(&mut self) {
-        self.check_directory();
-        if self.cut_off {
-            return;
+        if !self.core.lease.name_is_ours() {
+            // Comes back here, if there is something to watch.
+            return self.check_directory();
         }
         if let Err(error) = self.core.directory.ensure() {
             warn_log!("{error}");

@@ -18,6 +18,8 @@ pub(super) struct Hints {
     pub(super) lost: bool,
     /// The watch is gone: the folder was removed or unmounted.
     pub(super) unwatched: bool,
+    /// Something in the directory itself was removed: the lease, a folder, or all of it.
+    pub(super) directory: bool,
     /// How many events there were.
     pub(super) events: usize,
 }
@@ -51,6 +53,10 @@ impl Watch {
             | AddWatchFlags::IN_DONT_FOLLOW;
         let inotify = self.inotify.get().map_err(|_| Errno::EBADF)?;
         inotify.add_watch(&directory.participants_path(), mask)?;
+        // The directory itself, for what is removed from it; the same folder named twice is one watch.
+        let mask = AddWatchFlags::IN_DELETE | AddWatchFlags::IN_MOVED_FROM | AddWatchFlags::IN_MOVED_TO;
+        let mask = mask | AddWatchFlags::IN_ONLYDIR | AddWatchFlags::IN_DONT_FOLLOW;
+        inotify.add_watch(directory.path(), mask)?;
         Ok(())
     }
 
@@ -83,6 +89,9 @@ fn sort(event: &InotifyEvent, hints: &mut Hints) {
     }
     if mask.intersects(AddWatchFlags::IN_IGNORED | AddWatchFlags::IN_UNMOUNT) {
         hints.unwatched = true;
+    }
+    if event.name.as_deref().is_some_and(Directory::is_own_name) {
+        hints.directory = true;
     }
     // Other names are not ours: files without a name show up here too, as "#" and a number.
     let Some(who) = event.name.as_deref().and_then(parse_participant_name) else { return };

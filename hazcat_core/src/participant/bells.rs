@@ -3,6 +3,9 @@
 //! Each participant has a file of [`MAX_BELLS`] words, one cache line each: the only memory of a participant that its peers
 //! map writable. Peers' pages are mapped when news of the peer arrives; [`Bells::ring`] finds them without waiting. A page
 //! stays mapped while somebody rings in it or holds an [`OwnBell`].
+//!
+//! A file that somebody removes is made anew ([`Bells::restore_own`]) and takes the place of the old one under the sleepers;
+//! peers notice that the name means another file when they next look at the participant.
 
 use super::liveness::Liveness;
 use super::shared_slot::SharedSlot;
@@ -10,11 +13,13 @@ use crate::directory::Directory;
 use crate::doorbell;
 use crate::ids::Identity;
 use crate::lease::MAX_PARTICIPANTS;
+use crate::sys::fork::ForkGuarded;
 use crate::sys::futex;
 use crate::sys::mapping::{Access, Mapping, SharedRecord};
 use crate::sys::shm_file::{self, FileError, NewFile};
-use std::fs::File;
-use std::os::unix::fs::FileExt;
+use std::fs::{symlink_metadata, File, Metadata};
+use std::io;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -27,6 +32,7 @@ const VERSION: u64 = 1;
 /// Where the words begin: a page boundary, so that peers map nothing else.
 const WORDS: u64 = 4096;
 const BYTES: usize = size_of::<[BellRecord; MAX_BELLS]>();
+const FILE_BYTES: u64 = WORDS + BYTES as u64;
 
 /// One bell. Alone on its cache line: sleepers and ringers of different bells do not disturb each other.
 #[repr(C, align(64))]
@@ -74,6 +80,13 @@ impl BellPage {
 struct OwnBells {
     page: BellPage,
     taken: [AtomicU64; MAX_BELLS / 64],
+    /// The file that is mapped.
+    file: Mutex<ForkGuarded<File>>,
+}
+
+/// Which file it is: device and inode.
+fn id_of(meta: &Metadata) -> (u64, u64) {
+    (meta.dev(), meta.ino())
 }
 
 /// A bell of this participant, to sleep on; free again when dropped. Usable as long as it exists, even after leaving.
@@ -109,7 +122,42 @@ impl Drop for OwnBell {
 /// The bells of a peer.
 struct PeerBells {
     identity: Identity,
+    file: (u64, u64),
     page: BellPage,
+}
+
+/// Makes the file of a participant's bells; `fill` is called before it gets its name.
+fn make<T>(
+    path: &Path,
+    mode: u32,
+    identity: Identity,
+    fill: impl FnOnce(&File) -> Result<T, FileError>,
+) -> Result<(ForkGuarded<File>, T), FileError> {
+    let new = NewFile::create(path, mode, FILE_BYTES, FILE_BYTES)?;
+    write_header(new.file(), identity).map_err(|error| FileError::from_io(path, FILE_BYTES, error))?;
+    let filled = fill(new.file())?;
+    // Nobody else has a right to the name: whatever stands there is none of ours.
+    let file = ForkGuarded::open(|| new.publish_over())?;
+    Ok((file, filled))
+}
+
+fn records(words: &Mapping) -> &[BellRecord] {
+    words.records(0, MAX_BELLS).unwrap_or(&[])
+}
+
+fn header(identity: Identity) -> [u64; 3] {
+    [MAGIC, VERSION, identity.word()]
+}
+
+fn write_header(file: &File, identity: Identity) -> io::Result<()> {
+    let bytes: Vec<u8> = header(identity).iter().flat_map(|word| word.to_le_bytes()).collect();
+    file.write_all_at(&bytes, 0)
+}
+
+fn read_header(file: &File) -> io::Result<[u64; 3]> {
+    let mut words = [[0; 8]; 3];
+    file.read_exact_at(words.as_flattened_mut(), 0)?;
+    Ok(words.map(u64::from_le_bytes))
 }
 
 /// All bells this participant can ring.
@@ -131,22 +179,51 @@ impl Bells {
         liveness: Arc<Liveness>,
     ) -> Result<Self, FileError> {
         let path = directory.bells_path(identity);
-        let size = WORDS + BYTES as u64;
-        let new = NewFile::create(&path, directory.file_mode(), size, size)?;
-        for (at, word) in [(0, MAGIC), (8, VERSION), (16, identity.word())] {
-            new.file().write_all_at(&word.to_le_bytes(), at).map_err(|error| FileError::from_io(&path, size, error))?;
-        }
-        let page = BellPage::map(new.file(), &path)?;
-        // Nobody else has a right to the name: whatever stands there is none of ours.
-        new.publish_over()?;
+        let (file, page) = make(&path, directory.file_mode(), identity, |file| BellPage::map(file, &path))?;
         Ok(Self {
             directory: directory.clone(),
             identity,
             liveness,
-            own: Arc::new(OwnBells { page, taken: Default::default() }),
+            own: Arc::new(OwnBells { page, taken: Default::default(), file: Mutex::new(file) }),
             peers: (0..MAX_PARTICIPANTS).map(|_| SharedSlot::new()).collect(),
             mapping: Mutex::new(()),
         })
+    }
+
+    /// Makes our file anew where somebody removed, replaced or cut it, and writes its header anew where somebody overwrote it.
+    /// Answers whether peers have to map it again.
+    ///
+    /// # Errors
+    /// [`FileError`]; what is mapped stays in use then.
+    pub(crate) fn restore_own(&self) -> Result<bool, FileError> {
+        let path = self.directory.bells_path(self.identity);
+        let fail = |error| FileError::from_io(&path, 0, error);
+        let mut held = self.own.file.lock().unwrap_or_else(PoisonError::into_inner);
+        let Ok(old) = held.get() else { return Ok(false) };
+        let meta = old.metadata().map_err(fail)?;
+        let in_place = symlink_metadata(&path).is_ok_and(|named| id_of(&named) == id_of(&meta));
+        if in_place && meta.len() >= FILE_BYTES {
+            if read_header(old).map_err(fail)? != header(self.identity) {
+                write_header(old, self.identity).map_err(fail)?;
+            }
+            return Ok(false);
+        }
+        let alias = (meta.len() >= FILE_BYTES).then(|| Mapping::new(old, WORDS, BYTES, Access::ReadWrite, false));
+        let (file, ()) = make(&path, self.directory.file_mode(), self.identity, |file| {
+            let copy = Mapping::new(file, WORDS, BYTES, Access::ReadWrite, false).map_err(fail)?;
+            // A word that sleepers know must not come back to a value that they remember.
+            for (to, from) in records(&copy).iter().zip(alias.iter().flatten().flat_map(records)) {
+                to.word.store(from.word.load(Ordering::Relaxed), Ordering::Relaxed);
+            }
+            self.own.page.mapping.replace(file, WORDS).map_err(fail)
+        })?;
+        *held = file;
+        // Who has begun to sleep on a word of the old file is woken there; who is about to sees the new word changed.
+        self.ring_all_own();
+        for record in alias.iter().flatten().flat_map(records) {
+            doorbell::ring_always(&record.word, futex::wake_all);
+        }
+        Ok(true)
     }
 
     /// Takes a bell of one's own; `None` while all are taken.
@@ -216,28 +293,32 @@ impl Bells {
         let missing = || FileError::Missing { path: path.clone() };
         let slot = self.peers.get(who.index() as usize).ok_or_else(missing)?;
         let _one_at_a_time = self.mapping.lock().unwrap_or_else(PoisonError::into_inner);
-        match slot.with(|peer| peer.map(|peer| peer.identity)) {
-            Some(mapped) if mapped == who => return Ok(()),
+        match slot.with(|peer| peer.map(|peer| (peer.identity, peer.file))) {
+            // Mapped, and not made anew since: while it is missing, what is mapped is as good as it gets.
+            Some((mapped, file))
+                if mapped == who && symlink_metadata(&path).map_or(true, |meta| id_of(&meta) == file) =>
+            {
+                return Ok(());
+            }
             // A successor of `who` is there already.
-            Some(mapped) if mapped.generation() > who.generation() => return Err(missing()),
+            Some((mapped, _)) if mapped.generation() > who.generation() => return Err(missing()),
             _ => {}
         }
         let file = shm_file::open(&path, Access::ReadWrite)?;
-        let mut header = [0; 24];
-        file.read_exact_at(&mut header, 0).map_err(|error| FileError::from_io(&path, 0, error))?;
-        let mut words = header.chunks_exact(8).map(|word| word.try_into().map_or(0, u64::from_le_bytes));
-        if words.next() != Some(MAGIC) {
+        let [magic, version, owner] = read_header(&file).map_err(|error| FileError::from_io(&path, 0, error))?;
+        if magic != MAGIC {
             return Err(FileError::Corrupt { path, what: "not a file of bells" });
         }
-        match words.next() {
-            Some(VERSION) => {}
-            found => return Err(FileError::WrongVersion { path, found: found.unwrap_or(0), expected: VERSION }),
+        if version != VERSION {
+            return Err(FileError::WrongVersion { path, found: version, expected: VERSION });
         }
-        if words.next() != Some(who.word()) {
+        if owner != who.word() {
             return Err(FileError::Corrupt { path, what: "another participant's bells" });
         }
+        let fail = |error| FileError::from_io(&path, 0, error);
+        let id = id_of(&file.metadata().map_err(fail)?);
         let page = BellPage::map(&file, &path)?;
-        slot.replace(Some(Box::new(PeerBells { identity: who, page })));
+        slot.replace(Some(Box::new(PeerBells { identity: who, file: id, page })));
         Ok(())
     }
 

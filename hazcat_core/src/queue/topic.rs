@@ -122,6 +122,17 @@ pub(crate) fn has_open(participant: Identity) -> bool {
     registry.iter().any(|((owner, _), topic)| *owner == participant && topic.strong_count() > 0)
 }
 
+/// The topics that the participant has open and whose files have lost their names, or other files have got them.
+pub(crate) fn lost_files(participant: Identity) -> Vec<PathBuf> {
+    let same =
+        |one: &std::fs::Metadata, other: &std::fs::Metadata| (one.dev(), one.ino()) == (other.dev(), other.ino());
+    let is_lost = |topic: &Topic| match topic.lock.get().map(File::metadata) {
+        Ok(Ok(ours)) => !std::fs::symlink_metadata(&topic.path).is_ok_and(|named| same(&named, &ours)),
+        _ => false,
+    };
+    open_topics(participant).iter().filter(|topic| is_lost(topic)).map(|topic| topic.path.clone()).collect()
+}
+
 enum Attempt {
     Opened(TopicLayout, ForkGuarded<File>),
     Again,
@@ -192,6 +203,8 @@ impl Topic {
         let fail = |source| CreateError::File { topic: key.name.clone(), source };
         let guarded = match ForkGuarded::open(|| shm_file::open(path, Access::ReadWrite)) {
             Ok(file) => file,
+            // A link, a pipe: nobody can have that open as a topic.
+            Err(FileError::Corrupt { .. }) if shm_file::remove_impostor(path) => return Ok(Attempt::Again),
             Err(FileError::Missing { .. }) => {
                 return match create(path, key, wished_capacity, mode) {
                     Ok(()) | Err(FileError::Exists { .. }) => Ok(Attempt::Again),
@@ -218,11 +231,17 @@ impl Topic {
         if !same {
             return Ok(Attempt::Again);
         }
-        let mapping = shm_file::map_checked(&file, path, Access::ReadWrite, layout::MAGIC, layout::VERSION, false)
-            .map_err(fail)?;
-        let layout = TopicLayout::new(mapping).ok_or_else(|| {
-            fail(FileError::Corrupt { path: path.to_path_buf(), what: "capacity and length disagree" })
-        })?;
+        let layout = match map(&file, path) {
+            Ok(layout) => layout,
+            // Foreign, damaged or of another version: whoever has it open keeps it, what nobody has open is made anew.
+            Err(error) => {
+                let _ = ofd_lock::unlock(lock, 0);
+                return match remove_if_unused(lock, &folder.directory, &folder.topic) {
+                    true => Ok(Attempt::Again),
+                    false => Err(fail(error)),
+                };
+            }
+        };
         if layout.header().closed.load(Ordering::Acquire) != 0 {
             // Whoever closed it held the lock exclusively until it was removed, or until they died: finish it for them.
             let _ = ofd_lock::unlock(lock, 0);
@@ -398,6 +417,12 @@ impl Topic {
 /// Word and bit of a subscription in the armed words.
 pub(super) fn armed_bit(index: SubscriptionIndex) -> (usize, u64) {
     (usize::from(index.0) / 64, 1 << (index.0 % 64))
+}
+
+fn map(file: &File, path: &Path) -> Result<TopicLayout, FileError> {
+    let mapping = shm_file::map_checked(file, path, Access::ReadWrite, layout::MAGIC, layout::VERSION, false)?;
+    TopicLayout::new(mapping)
+        .ok_or_else(|| FileError::Corrupt { path: path.to_path_buf(), what: "capacity and length disagree" })
 }
 
 fn create(path: &Path, key: &TopicKey, wished_capacity: usize, mode: u32) -> Result<(), FileError> {

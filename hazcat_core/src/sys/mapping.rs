@@ -107,6 +107,36 @@ impl Mapping {
         Ok(Self { raw: ManuallyDrop::new(raw), access, mark: ForkMark::here() })
     }
 
+    /// Puts the bytes of another file, from `offset` (page aligned), in the place of those that are mapped: the addresses stay
+    /// the same. Who reads or writes meanwhile does so in one of the two.
+    ///
+    /// # Errors
+    /// What `mmap` answers, and `InvalidInput` where the file is too short; nothing has changed then.
+    pub fn replace(&self, file: &File, offset: u64) -> io::Result<()> {
+        use std::os::fd::AsRawFd;
+        let too_short = || io::Error::new(io::ErrorKind::InvalidInput, "file is shorter than the range to map");
+        let end = offset.checked_add(self.raw.len() as u64).ok_or_else(too_short)?;
+        let offset = libc::off_t::try_from(offset).map_err(|_| too_short())?;
+        if file.metadata()?.len() < end || self.mark.check().is_err() {
+            return Err(too_short());
+        }
+        let protection = match self.access {
+            Access::ReadOnly => libc::PROT_READ,
+            Access::ReadWrite => libc::PROT_READ | libc::PROT_WRITE,
+        };
+        let (address, flags) = (self.raw.as_mut_ptr().cast(), libc::MAP_SHARED | libc::MAP_FIXED);
+        // SAFETY: exactly the range that this mapping owns, in this process, is mapped anew with the same rights; what lies
+        // there are shared records or payload, for which any content and any change at any time is fine.
+        let mapped = unsafe { libc::mmap(address, self.raw.len(), protection, flags, file.as_raw_fd(), offset) };
+        if mapped == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        if self.access == Access::ReadWrite {
+            self.raw.advise(memmap2::Advice::DontFork)?;
+        }
+        Ok(())
+    }
+
     /// Length in bytes.
     pub fn len(&self) -> usize {
         self.raw.len()

@@ -3,6 +3,7 @@
 //! Each test has a root folder of its own in /dev/shm, which is removed however the test ends. Children are this same test
 //! binary, run with [`support::child`] as their only test.
 
+mod damage;
 mod deaths;
 mod forks;
 mod groups;

@@ -323,3 +323,28 @@ impl NewsListener for Recorder {
         self.ticks.fetch_add(1, Ordering::Relaxed);
     }
 }
+
+/// xorshift64*; the seed is printed, and can be given by `HAZCAT_SEED`.
+pub struct Random(u64);
+
+impl Random {
+    pub fn seeded(what: &str) -> Self {
+        let clock = || {
+            std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(1, |age| age.as_nanos() as u64)
+        };
+        let seed = std::env::var("HAZCAT_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or_else(clock);
+        println!("{what}: HAZCAT_SEED={seed}");
+        Self(seed | 1)
+    }
+
+    pub fn next(&mut self) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    }
+
+    pub fn below(&mut self, limit: u64) -> u64 {
+        self.next() % limit.max(1)
+    }
+}
