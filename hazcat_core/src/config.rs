@@ -21,6 +21,9 @@ pub struct Config {
     pub poll_interval: Duration,
     /// Whether to be told of changes by inotify (default) or to poll.
     pub use_inotify: bool,
+    /// Longest wait for a copy that another subscription is making of a message from another memory domain, before one makes
+    /// its own; a millisecond is added per MiB of the message. Default 2 ms.
+    pub copy_wait: Duration,
     /// Accepts a `root` that is not a tmpfs: files there may be written back to a disk. Default false.
     pub allow_any_file_system: bool,
 }
@@ -34,6 +37,7 @@ impl Default for Config {
             group: None,
             poll_interval: Duration::from_millis(50),
             use_inotify: true,
+            copy_wait: Duration::from_millis(2),
             allow_any_file_system: false,
         }
     }
@@ -53,7 +57,7 @@ pub struct ConfigError {
 
 impl Config {
     /// The default, changed by `HAZCAT_ROOT` (absolute path), `HAZCAT_GROUP` (numeric group id; mode becomes 0770 unless
-    /// set), `HAZCAT_MODE` (octal) and `HAZCAT_NO_INOTIFY` (1, true or yes: poll).
+    /// set), `HAZCAT_MODE` (octal), `HAZCAT_NO_INOTIFY` (1, true or yes: poll) and `HAZCAT_COPY_WAIT_US` (microseconds).
     ///
     /// # Errors
     /// Names the variable that is malformed; none is ignored.
@@ -91,6 +95,10 @@ impl Config {
                 _ => return Err(error("HAZCAT_NO_INOTIFY", &value, "1, true, yes, 0, false or no")),
             };
         }
+        if let Some(value) = get("HAZCAT_COPY_WAIT_US") {
+            let wait = value.to_str().and_then(|text| text.parse().ok()).map(Duration::from_micros);
+            config.copy_wait = wait.ok_or_else(|| error("HAZCAT_COPY_WAIT_US", &value, "a number of microseconds"))?;
+        }
         Ok(config)
     }
 }
@@ -116,6 +124,7 @@ mod tests {
         let config = from(&[("HAZCAT_ROOT", "/x"), ("HAZCAT_GROUP", "12"), ("HAZCAT_NO_INOTIFY", "1")]).expect("valid");
         assert_eq!((config.root, config.group, config.mode), (PathBuf::from("/x"), Some(12), 0o770));
         assert!(!config.use_inotify);
+        assert_eq!(from(&[("HAZCAT_COPY_WAIT_US", "70")]).expect("valid").copy_wait, Duration::from_micros(70));
         assert_eq!(from(&[("HAZCAT_MODE", "0750")]).expect("valid").mode, 0o750);
     }
 
@@ -129,6 +138,7 @@ mod tests {
             ("HAZCAT_MODE", "0600"),
             ("HAZCAT_MODE", "7777"),
             ("HAZCAT_NO_INOTIFY", "maybe"),
+            ("HAZCAT_COPY_WAIT_US", "2ms"),
         ] {
             let error = from(&[(name, value)]).expect_err(value);
             assert_eq!(error.variable, name);

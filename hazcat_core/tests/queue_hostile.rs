@@ -124,6 +124,7 @@ fn work(participant: &Arc<Participant>, random: &mut Random, stop: &std::sync::a
                     traits: random.below(3),
                     accept: Box::new(|info| info.traits != 2),
                     filter: (random.below(3) == 0).then(odd_sums),
+                    ..SubscriptionOptions::default()
                 };
                 Subscription::new(participant, &key, options).ok()
             })

@@ -156,6 +156,11 @@ impl Participant {
         Ok(Arc::new(Self { core, news: Mutex::new(Some(thread)) }))
     }
 
+    /// How it was configured.
+    pub fn config(&self) -> &Config {
+        &self.core.config
+    }
+
     /// Who we are.
     pub fn identity(&self) -> Identity {
         self.core.identity

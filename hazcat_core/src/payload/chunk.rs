@@ -35,7 +35,8 @@ pub struct ChunkHeader {
     correlation: AtomicI64,
     gid: [AtomicU64; 2],
     encoding: AtomicU32,
-    /// Memory domain in which the payload lies (0: behind this header, on the host).
+    /// Row of the memory domain in which the payload lies (0: behind this header, on the host; else there is a
+    /// [`super::descriptor::DeviceDescriptorLayout`] behind it).
     domain: AtomicU32,
 }
 
@@ -57,6 +58,25 @@ impl ChunkHeader {
         self.gid[1].store(gid[1], Ordering::Relaxed);
         self.encoding.store(meta.encoding, Ordering::Relaxed);
         self.domain.store(0, Ordering::Relaxed);
+    }
+
+    /// Says in which row of the topic's domain table the payload lies, behind [`ChunkHeader::fill`].
+    #[inline]
+    pub fn set_domain(&self, row: u32) {
+        self.domain.store(row, Ordering::Relaxed);
+    }
+
+    /// Becomes the header of a copy of a message at position `at`, in domain `row`.
+    pub fn fill_copy(&self, original: &Self, at: Sequence, row: u32) {
+        let meta = MessageMeta {
+            encoding: original.encoding().0,
+            source_timestamp: original.source_timestamp(),
+            correlation: original.correlation(),
+        };
+        let length = usize::try_from(original.length()).unwrap_or(usize::MAX);
+        self.fill(original.number(), length, original.gid(), &meta);
+        self.set_domain(row);
+        self.set_sequence(at);
     }
 
     /// Writes the position that is about to be claimed.
@@ -107,7 +127,7 @@ impl ChunkHeader {
         Encoding(self.encoding.load(Ordering::Relaxed))
     }
 
-    /// Memory domain of the payload.
+    /// Memory domain of the payload: a row of the topic's domain table, zero for the host.
     #[inline]
     pub fn domain(&self) -> u32 {
         self.domain.load(Ordering::Relaxed)

@@ -4,4 +4,5 @@
 //! nobody can find or hold it ([`crate::ring::held`]).
 
 pub mod chunk;
+pub mod descriptor;
 pub mod segment;

@@ -1,6 +1,6 @@
 //! One look at all subscriptions of a topic: how far have they got, what do they hold.
 
-use super::layout::{Owner, ACTIVE, KEEP_ALL};
+use super::layout::{Owner, SubscriptionRecord, ACTIVE, KEEP_ALL};
 use super::topic::Topic;
 use crate::ids::Sequence;
 use crate::ring::full_fence;
@@ -29,16 +29,26 @@ impl Cursors {
         Self::look_for(topic, |_| true)
     }
 
+    /// The same among the subscriptions that want their messages in one memory domain.
+    pub(super) fn look_in(topic: &Topic, row: u8) -> Self {
+        Self::look_at(topic, |record| record.domain.load(Ordering::Relaxed) == u32::from(row), |_| true)
+    }
+
     /// The same for one publisher: `waits_for` says by the traits of a keep-all subscription whether it counts among
     /// these.
+    #[inline]
     pub(super) fn look_for(topic: &Topic, waits_for: impl Fn(u64) -> bool) -> Self {
+        Self::look_at(topic, |_| true, waits_for)
+    }
+
+    fn look_at(topic: &Topic, counts: impl Fn(&SubscriptionRecord) -> bool, waits_for: impl Fn(u64) -> bool) -> Self {
         let head = topic.ring().helped_head();
         let mut seen = Self { head, slowest: head, slowest_keep_all: None, max_depth: 0, active: 0 };
         full_fence();
         for record in topic.layout().subscriptions() {
             // SYNC record-owner, subscription-active: what the joiner wrote before is visible.
             let owner = Owner::from_word(record.owner.load(Ordering::Acquire));
-            if record.state.load(Ordering::Acquire) != ACTIVE {
+            if record.state.load(Ordering::Acquire) != ACTIVE || !counts(record) {
                 continue;
             }
             match owner {

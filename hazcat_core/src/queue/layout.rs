@@ -3,31 +3,42 @@
 //! ```text
 //! 0        header: kind, version, capacity, closed, type hash, names
 //! 2048     head (a line of its own) | armed (one bit per subscription) | space (keep-all) | table sizes
+//! 2304     memory domains, 8 of 32 bytes
 //! 4096     subscription records, 512 of 320 bytes
-//! ...      publisher records, 1024 of 320 bytes
+//! ...      publisher records, 1024 of 448 bytes
 //! ...      slots, `capacity` words
+//! ...      places for copies, `capacity` words per memory domain
 //! ```
 //!
 //! The file has its full size from the beginning, but only what is in use is backed by memory: the records of a table are
 //! reserved a page at a time before the table's high-water mark is raised over them, and nobody looks beyond that mark.
 
+use crate::domain::host::HostAllocator;
+use crate::domain::{Allocation, DomainAllocator};
 use crate::ids::{Gid, Identity};
+use crate::ring::place::PlacesView;
 use crate::ring::word::{MAX_PUBLISHERS, MAX_SEGMENTS};
 use crate::ring::RingView;
-use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use crate::sync::atomic::{fence, AtomicU32, AtomicU64, Ordering};
 use crate::sys::mapping::{Mapping, Place, SharedRecord};
+use crate::sys::random::random_u64;
 use crate::sys::shm_file::FileHeader;
 
 /// First word of a topic file.
 pub const MAGIC: u64 = u64::from_le_bytes(*b"hazcatTP");
 /// Version of this layout.
-pub const VERSION: u64 = 2;
+pub const VERSION: u64 = 3;
 /// Subscriptions a topic can have.
 pub const MAX_SUBSCRIPTIONS: usize = 512;
 /// Messages a subscription can hold at a time.
 pub const MAX_HELD: usize = 25;
 /// Longest topic or type name, in bytes.
 pub const MAX_NAME: usize = 900;
+
+/// Memory domains a topic can have, the host among them.
+pub const MAX_DOMAINS: usize = 8;
+/// Row of the host in a topic's domain table.
+pub const HOST_ROW: u8 = 0;
 
 /// State of a record that is taken but not in use yet, or not any more.
 pub const INACTIVE: u32 = 0;
@@ -40,6 +51,9 @@ pub const DEPARTED: u32 = 2;
 pub const KEEP_ALL: u32 = 1;
 /// Flag of a publisher whose history serves late subscriptions.
 pub const TRANSIENT_LOCAL: u32 = 2;
+/// Flag of a record that is no publisher's but names the memory in which a subscription makes copies: in no graph, without a
+/// history, its messages in places only.
+pub const COPIER: u32 = 4;
 
 /// The first page but for the hot lines.
 #[repr(C)]
@@ -85,6 +99,26 @@ const _: () = assert!(size_of::<HotLayout>() == 256);
 // SAFETY: repr(C), atomics only.
 unsafe impl SharedRecord for HotLayout {}
 
+/// One memory domain of a topic. The first row is the host's; the others belong to whom registers first, for as long as the
+/// file lives.
+#[repr(C, align(32))]
+pub struct DomainRecord {
+    /// Word of its [`crate::domain::DomainId`]; zero: free.
+    pub domain: AtomicU64,
+    /// Not zero once its places for copies are backed by memory.
+    pub has_places: AtomicU32,
+    pad: AtomicU32,
+    /// Copies made into it, for places and for the taker alone.
+    pub copies: AtomicU64,
+    /// Bytes of these copies.
+    pub bytes: AtomicU64,
+}
+
+const _: () = assert!(size_of::<DomainRecord>() == 32);
+
+// SAFETY: repr(C), atomics only.
+unsafe impl SharedRecord for DomainRecord {}
+
 /// One subscription.
 #[repr(C, align(64))]
 pub struct SubscriptionRecord {
@@ -102,7 +136,7 @@ pub struct SubscriptionRecord {
     pub bell: AtomicU32,
     /// Entries of `held` that have ever been used.
     pub held_used: AtomicU32,
-    /// Memory domain it prefers.
+    /// Row of the memory domain it prefers.
     pub domain: AtomicU32,
     /// Its gid.
     pub gid: [AtomicU64; 2],
@@ -110,7 +144,8 @@ pub struct SubscriptionRecord {
     pub held: [AtomicU64; MAX_HELD],
     /// The word given at creation, for publishers to decide on.
     pub traits: AtomicU64,
-    pad: [AtomicU64; 7],
+    /// Counters for whoever inspects the topic, see [`taken`].
+    pub counters: [AtomicU64; 7],
 }
 
 const _: () = assert!(size_of::<SubscriptionRecord>() == 320);
@@ -137,7 +172,7 @@ pub struct PublisherRecord {
     pub history_offset: AtomicU32,
     /// See `history_offset`.
     pub history_depth: AtomicU32,
-    /// Memory domain of its messages.
+    /// Row of the memory domain of its messages.
     pub domain: AtomicU32,
     pad: AtomicU32,
     /// Ids of its segments; zero: none yet. Written before a message lies in the segment.
@@ -153,10 +188,12 @@ pub struct PublisherRecord {
     pub published_at: AtomicU64,
     /// When it showed last that it is alive, or that it has left; see [`super::signs`].
     pub shown_at: AtomicU64,
-    pad3: [AtomicU64; 5],
+    /// Ids of its device segments; zero: none yet. Written before a message lies in the segment.
+    pub device_segments: [AtomicU64; MAX_SEGMENTS],
+    pad3: [AtomicU64; 6],
 }
 
-const _: () = assert!(size_of::<PublisherRecord>() == 320);
+const _: () = assert!(size_of::<PublisherRecord>() == 448);
 
 // SAFETY: repr(C), atomics only.
 unsafe impl SharedRecord for PublisherRecord {}
@@ -169,9 +206,67 @@ pub mod counter {
     pub const BYTES: usize = 1;
     /// Messages dropped before every subscription had seen them, for want of memory.
     pub const DROPPED: usize = 2;
+    /// Messages published in device memory.
+    pub const ON_DEVICE: usize = 3;
+    /// Messages and bytes that a plain publication copied from the host to the device.
+    pub const COPIED_TO_DEVICE: usize = 4;
+    /// See [`COPIED_TO_DEVICE`].
+    pub const BYTES_COPIED: usize = 5;
+}
+
+/// Places in [`SubscriptionRecord::counters`].
+pub mod taken {
+    /// Messages taken.
+    pub const MESSAGES: usize = 0;
+    /// Of these, taken from a copy that another taker had made.
+    pub const SHARED_COPIES: usize = 1;
+    /// Copies it made from a device to the host.
+    pub const TO_HOST: usize = 2;
+    /// Copies it made from the host to a device.
+    pub const TO_DEVICE: usize = 3;
+    /// Copies it made from one device to another.
+    pub const BETWEEN_DEVICES: usize = 4;
+    /// Of all copies it made, those it did not share.
+    pub const PRIVATE_COPIES: usize = 5;
+    /// Bytes it copied.
+    pub const BYTES_COPIED: usize = 6;
 }
 
 impl PublisherRecord {
+    /// Fills in a record that was just claimed: who has it now, and nothing of who had it before. Answers the new instance.
+    pub(super) fn begin(&self, creator: Identity, gid: Gid, traits: u64) -> u64 {
+        // SYNC instance: zero first, the new one last, for those who read the fields without protection.
+        self.instance.store(0, Ordering::Relaxed);
+        fence(Ordering::Release);
+        let words = self.segments.iter().chain(&self.device_segments).chain(&self.counters);
+        let words = words.chain([&self.kept_until, &self.published_at, &self.shown_at]);
+        words.for_each(|word| word.store(0, Ordering::Relaxed));
+        let gid = gid.words();
+        self.gid[0].store(gid[0], Ordering::Relaxed);
+        self.gid[1].store(gid[1], Ordering::Relaxed);
+        self.creator.store(creator.word(), Ordering::Relaxed);
+        self.traits.store(traits, Ordering::Relaxed);
+        self.domain.store(u32::from(HOST_ROW), Ordering::Relaxed);
+        self.history_depth.store(0, Ordering::Relaxed);
+        self.flags.store(0, Ordering::Relaxed);
+        let instance = random_u64() | 1;
+        // SYNC instance
+        self.instance.store(instance, Ordering::Release);
+        instance
+    }
+
+    /// Names a segment, before the first message in it can be found.
+    #[inline]
+    pub(super) fn publish_segment(&self, allocator: &HostAllocator, allocation: &Allocation) {
+        let Some(place) = self.segments.get(allocation.segment as usize) else { return };
+        if place.load(Ordering::Relaxed) == 0 {
+            if let Some(id) = allocator.share(allocation.segment) {
+                // SYNC segment-id: Release; the exchange that publishes the message comes later still.
+                place.store(id.0, Ordering::Release);
+            }
+        }
+    }
+
     /// The record's gid.
     pub fn gid(&self) -> Gid {
         Gid::from_words([self.gid[0].load(Ordering::Relaxed), self.gid[1].load(Ordering::Relaxed)])
@@ -205,6 +300,7 @@ impl Owner {
 }
 
 const HOT_OFFSET: usize = 2048;
+const DOMAINS_OFFSET: usize = HOT_OFFSET + size_of::<HotLayout>();
 const SUBSCRIPTIONS_OFFSET: usize = 4096;
 const PUBLISHERS_OFFSET: usize = SUBSCRIPTIONS_OFFSET + MAX_SUBSCRIPTIONS * size_of::<SubscriptionRecord>();
 const SLOTS_OFFSET: usize = PUBLISHERS_OFFSET + MAX_PUBLISHERS * size_of::<PublisherRecord>();
@@ -212,16 +308,23 @@ const SLOTS_OFFSET: usize = PUBLISHERS_OFFSET + MAX_PUBLISHERS * size_of::<Publi
 pub const NAMES_OFFSET: usize = 128;
 
 const _: () = assert!(NAMES_OFFSET + 2 * MAX_NAME <= HOT_OFFSET);
+const _: () = assert!(DOMAINS_OFFSET + MAX_DOMAINS * size_of::<DomainRecord>() <= SUBSCRIPTIONS_OFFSET);
 const _: () = assert!(SLOTS_OFFSET % 4096 == 0);
 
 /// Size of a topic file with so many slots.
 pub fn file_size(capacity: usize) -> u64 {
-    (SLOTS_OFFSET + capacity * size_of::<AtomicU64>()) as u64
+    (SLOTS_OFFSET + (1 + MAX_DOMAINS) * capacity * size_of::<AtomicU64>()) as u64
 }
 
 /// Byte range of the slots.
 pub fn slots_range(capacity: usize) -> (u64, u64) {
     (SLOTS_OFFSET as u64, (capacity * size_of::<AtomicU64>()) as u64)
+}
+
+/// Byte range of a domain's places for copies.
+pub fn places_range(capacity: usize, row: u8) -> (u64, u64) {
+    let len = capacity * size_of::<AtomicU64>();
+    ((SLOTS_OFFSET + (1 + usize::from(row)) * len) as u64, len as u64)
 }
 
 /// Byte range of the pages that hold a table's record, to be reserved before it is touched.
@@ -249,6 +352,8 @@ pub struct TopicLayout {
     subscriptions: Place<SubscriptionRecord>,
     publishers: Place<PublisherRecord>,
     slots: Place<AtomicU64>,
+    domains: Place<DomainRecord>,
+    places: Place<AtomicU64>,
 }
 
 impl TopicLayout {
@@ -266,6 +371,8 @@ impl TopicLayout {
             subscriptions: mapping.place(SUBSCRIPTIONS_OFFSET, MAX_SUBSCRIPTIONS)?,
             publishers: mapping.place(PUBLISHERS_OFFSET, MAX_PUBLISHERS)?,
             slots: mapping.place(SLOTS_OFFSET, capacity)?,
+            domains: mapping.place(DOMAINS_OFFSET, MAX_DOMAINS)?,
+            places: mapping.place(SLOTS_OFFSET + capacity * size_of::<AtomicU64>(), MAX_DOMAINS * capacity)?,
             mapping,
             capacity,
         })
@@ -301,6 +408,26 @@ impl TopicLayout {
     pub fn ring(&self) -> RingView<'_> {
         let slots = self.mapping.at(&self.slots);
         RingView::new(&self.hot().head, slots).unwrap_or_else(|| unreachable!("capacity checked at construction"))
+    }
+
+    /// The table of memory domains.
+    pub fn domains(&self) -> &[DomainRecord] {
+        self.mapping.at(&self.domains)
+    }
+
+    /// The places for copies into a domain, if there are any yet.
+    pub fn places(&self, row: u8) -> Option<PlacesView<'_>> {
+        let record = self.domains().get(usize::from(row))?;
+        // SYNC places: pairs with the Release behind the reservation of their memory.
+        if record.has_places.load(Ordering::Acquire) == 0 {
+            return None;
+        }
+        PlacesView::new(self.mapping.at(&self.places).chunks(self.capacity).nth(usize::from(row))?)
+    }
+
+    /// All places there are, by the row of their domain.
+    pub fn all_places(&self) -> impl Iterator<Item = (u8, PlacesView<'_>)> {
+        (0..MAX_DOMAINS as u8).filter_map(|row| Some((row, self.places(row)?)))
     }
 
     /// All subscription records; only those below the high-water mark may be touched.

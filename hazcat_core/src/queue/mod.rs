@@ -6,6 +6,7 @@
 //! | `topic.rs` | opening, joining, leaving, removing a topic file |
 //! | `publisher/`, `loan.rs` | publishing |
 //! | `pool.rs` | which of a publisher's chunks are in use, and reclaiming them |
+//! | `copier.rs`, `device.rs` | copies between memory domains, and device memory |
 //! | `cursors.rs` | one look at all subscriptions of a topic |
 //! | `subscription/`, `sample.rs` | taking |
 //! | `backlog.rs` | the past, for late subscriptions and lapped keep-all ones |
@@ -14,7 +15,9 @@
 //! | `sweep.rs` | cleaning up behind the dead |
 
 mod backlog;
+mod copier;
 mod cursors;
+mod device;
 pub mod layout;
 mod loan;
 mod peers;
@@ -26,9 +29,10 @@ pub mod subscription;
 pub mod sweep;
 pub mod topic;
 
-pub use layout::{MAX_HELD, MAX_SUBSCRIPTIONS};
-pub use loan::{Loan, RawLoan};
-pub use sample::{HeldIndex, RawSample, Sample, SampleInfo};
+pub use copier::AcrossError;
+pub use layout::{MAX_DOMAINS, MAX_HELD, MAX_SUBSCRIPTIONS};
+pub use loan::{DeviceLoan, Loan, RawLoan};
+pub use sample::{DeviceSample, HeldIndex, RawSample, Sample, SampleInfo};
 
 /// How many messages an endpoint keeps.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

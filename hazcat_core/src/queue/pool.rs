@@ -5,6 +5,8 @@
 //! the removals, one fence, one look at what is held, one fence.
 
 use super::cursors::{gather_held, Cursors};
+use super::device::DeviceSide;
+use super::layout::PublisherRecord;
 use super::publisher::Waits;
 use super::topic::Topic;
 use crate::domain::host::HostAllocator;
@@ -44,12 +46,31 @@ pub struct PoolUsage {
     pub limit: usize,
 }
 
+/// Where readers find the messages of a pool.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum FoundIn {
+    /// In the slots of the ring: a publisher's messages.
+    Ring,
+    /// In the places of a memory domain: copies.
+    Places(u8),
+}
+
 /// Numbers the publishers of this process.
 static PUBLISHERS_SO_FAR: AtomicU64 = AtomicU64::new(1);
+
+/// What an allocation is to be: a chunk, and a piece of device memory.
+#[derive(Clone, Copy)]
+struct Wanted {
+    bytes: usize,
+    on_device: Option<usize>,
+}
 
 /// The chunks of one publisher.
 pub(super) struct Pool {
     pub(super) allocator: HostAllocator,
+    /// Where the messages themselves lie, if not behind their headers.
+    pub(super) device: Option<DeviceSide>,
+    found_in: FoundIn,
     publisher: PublisherIndex,
     published: VecDeque<PublishedChunk>,
     removed: Vec<PublishedChunk>,
@@ -61,8 +82,9 @@ pub(super) struct Pool {
     keep_all: bool,
     /// Chunks published or removed at which the next look is due.
     look_at: usize,
-    /// What was allocated last, in bytes.
+    /// What was allocated last, in bytes, on the host and altogether.
     last_bytes: usize,
+    last_total: usize,
     /// Unread messages dropped for want of memory.
     pub(super) dropped: u64,
     /// Number of the loan that a chunk is on, by the allocator's ticket; zero: none.
@@ -82,6 +104,8 @@ impl Pool {
     ) -> Self {
         Self {
             allocator,
+            device: None,
+            found_in: FoundIn::Ring,
             publisher,
             published: VecDeque::with_capacity(128),
             removed: Vec::with_capacity(64),
@@ -91,11 +115,64 @@ impl Pool {
             keep_all,
             look_at: 2,
             last_bytes: 0,
+            last_total: 0,
             dropped: 0,
             loans: Vec::new(),
             on_loan: 0,
             last_loan: PUBLISHERS_SO_FAR.fetch_add(1, Ordering::Relaxed) << 40,
         }
+    }
+
+    /// The pool of one that makes copies, which readers find in the places of a domain.
+    pub(super) fn of_copies(allocator: HostAllocator, copier: PublisherIndex, row: u8) -> Self {
+        Self { found_in: FoundIn::Places(row), ..Self::new(allocator, copier, Waits::for_everybody(), false, false) }
+    }
+
+    /// A chunk of `bytes` bytes with a piece of `on_device` bytes; reclaims when that is due or necessary.
+    pub(super) fn allocate_on_device(
+        &mut self,
+        bytes: usize,
+        on_device: usize,
+        topic: &Topic,
+        history: Option<HistoryView<'_>>,
+    ) -> Result<Allocation, AllocateError> {
+        (self.last_bytes, self.last_total) = (bytes, bytes + on_device);
+        self.reclaim_if_due(topic, history);
+        let wanted = Wanted { bytes, on_device: Some(on_device) };
+        match self.try_allocate(wanted) {
+            Ok(allocation) => Ok(allocation),
+            Err(error) => self.allocate_under_pressure(wanted, topic, history, error),
+        }
+    }
+
+    fn try_allocate(&mut self, wanted: Wanted) -> Result<Allocation, AllocateError> {
+        let chunk = self.allocator.allocate(wanted.bytes)?;
+        let (Some(device), Some(on_device)) = (&mut self.device, wanted.on_device) else { return Ok(chunk) };
+        match device.allocate(&chunk, on_device) {
+            Ok(()) => Ok(chunk),
+            Err(error) => {
+                self.allocator.deallocate(chunk);
+                Err(error)
+            }
+        }
+    }
+
+    fn would_fit(&self, wanted: Wanted, freed: &[Allocation]) -> bool {
+        let on_device = match (&self.device, wanted.on_device) {
+            (Some(device), Some(on_device)) => device.would_fit(on_device, freed),
+            _ => true,
+        };
+        // A chunk in a full segment may still get a segment of its own; a piece of device memory as well.
+        on_device && self.allocator.would_fit(wanted.bytes, freed)
+    }
+
+    /// Frees a chunk, and its piece of device memory if it has one.
+    #[inline]
+    pub(super) fn deallocate(&mut self, allocation: Allocation) {
+        if let Some(device) = &mut self.device {
+            device.free(&allocation);
+        }
+        self.allocator.deallocate(allocation);
     }
 
     /// Memory for `bytes` bytes; reclaims when that is due or necessary.
@@ -107,10 +184,11 @@ impl Pool {
         history: Option<HistoryView<'_>>,
     ) -> Result<Allocation, AllocateError> {
         self.last_bytes = bytes;
+        self.last_total = bytes;
         self.reclaim_if_due(topic, history);
         match self.allocator.allocate(bytes) {
             Ok(allocation) => Ok(allocation),
-            Err(error) => self.allocate_under_pressure(bytes, topic, history, error),
+            Err(error) => self.allocate_under_pressure(Wanted { bytes, on_device: None }, topic, history, error),
         }
     }
 
@@ -125,7 +203,7 @@ impl Pool {
     pub(super) fn reclaim_if_due(&mut self, topic: &Topic, history: Option<HistoryView<'_>>) {
         if self.reclaim_is_due() {
             let cursors = self.reclaim(topic, history);
-            self.schedule(self.last_bytes, &cursors);
+            self.schedule(self.last_total, &cursors);
         }
     }
 
@@ -146,7 +224,7 @@ impl Pool {
     #[cold]
     fn allocate_under_pressure(
         &mut self,
-        bytes: usize,
+        wanted: Wanted,
         topic: &Topic,
         history: Option<HistoryView<'_>>,
         error: AllocateError,
@@ -156,7 +234,7 @@ impl Pool {
             return Err(error);
         }
         let cursors = self.reclaim(topic, history);
-        let mut error = match self.allocator.allocate(bytes) {
+        let mut error = match self.try_allocate(wanted) {
             Ok(allocation) => return Ok(allocation),
             Err(error) => error,
         };
@@ -169,7 +247,7 @@ impl Pool {
         };
         let freed: Vec<Allocation> =
             self.published.iter().filter(|chunk| droppable(chunk)).map(|chunk| chunk.allocation).collect();
-        if !self.allocator.would_fit(bytes, &freed) {
+        if !self.would_fit(wanted, &freed) {
             return Err(error);
         }
         let mut batch = 1;
@@ -190,7 +268,7 @@ impl Pool {
                 return Err(error);
             }
             self.free_removed(topic);
-            match self.allocator.allocate(bytes) {
+            match self.try_allocate(wanted) {
                 Ok(allocation) => return Ok(allocation),
                 Err(again) => error = again,
             }
@@ -209,11 +287,24 @@ impl Pool {
         let unread = chunk.sequence >= cursors.slowest;
         self.dropped += u64::from(unread);
         let why = if unread { Tombstone::Dropped } else { Tombstone::Expired };
-        topic.ring().remove(chunk.sequence, chunk.message, why);
+        self.take_out(&chunk, why, topic);
         if let Some(history) = history {
             history.remove(chunk.number, chunk.message);
         }
         self.removed.push(chunk);
+    }
+
+    /// Takes a message out of where readers find it.
+    #[inline]
+    fn take_out(&self, chunk: &PublishedChunk, why: Tombstone, topic: &Topic) {
+        match self.found_in {
+            FoundIn::Ring => topic.ring().remove(chunk.sequence, chunk.message, why),
+            FoundIn::Places(row) => {
+                if let Some(places) = topic.layout().places(row) {
+                    places.remove(chunk.sequence, chunk.message);
+                }
+            }
+        }
     }
 
     /// What readers hold of this publisher's messages now, into `held`.
@@ -250,6 +341,11 @@ impl Pool {
         }
     }
 
+    /// Whether a loan has not ended.
+    pub(super) fn is_on_loan(&self, allocation: &Allocation, loan: u64) -> bool {
+        self.loans.get(allocation.ticket as usize) == Some(&loan)
+    }
+
     /// Whether a chunk is on loan.
     pub(super) fn has_loans(&self) -> bool {
         self.on_loan > 0
@@ -257,7 +353,10 @@ impl Pool {
 
     /// Takes every message that nobody needs any more out of ring and history, and frees what nobody holds.
     pub(super) fn reclaim(&mut self, topic: &Topic, history: Option<HistoryView<'_>>) -> Cursors {
-        let cursors = self.waits.look(topic);
+        let cursors = match self.found_in {
+            FoundIn::Ring => self.waits.look(topic),
+            FoundIn::Places(row) => Cursors::look_in(topic, row),
+        };
         let total = self.published.len();
         let mut position = 0;
         let mut kept = 0;
@@ -271,7 +370,7 @@ impl Pool {
                 }
                 kept += 1;
             } else {
-                topic.ring().remove(chunk.sequence, chunk.message, Tombstone::Expired);
+                self.take_out(&chunk, Tombstone::Expired, topic);
                 if let Some(history) = history {
                     history.remove(chunk.number, chunk.message);
                 }
@@ -310,10 +409,13 @@ impl Pool {
         }
         self.gather_own_held(topic);
         let held = std::mem::take(&mut self.held);
-        let allocator = &mut self.allocator;
+        let (allocator, device) = (&mut self.allocator, &mut self.device);
         self.removed.retain(|chunk| {
             if held.binary_search(&chunk.message).is_ok() {
                 return true;
+            }
+            if let Some(device) = device {
+                device.free(&chunk.allocation);
             }
             allocator.deallocate(chunk.allocation);
             false
@@ -361,9 +463,31 @@ impl Pool {
     /// Figures for error messages.
     pub(super) fn usage(&mut self, topic: &Topic) -> PoolUsage {
         self.gather_own_held(topic);
-        let (used, limit) = self.allocator.usage();
+        let device = self.device.as_ref();
+        let (used, limit) = device.map_or_else(|| self.allocator.usage(), |device| device.allocator.usage());
+        let size = |chunk: &PublishedChunk| {
+            let piece = device.and_then(|device| device.piece(&chunk.allocation));
+            piece.map_or(chunk.allocation.capacity, |piece| piece.capacity)
+        };
         let all = self.published.iter().chain(&self.removed);
         let pinned = all.filter(|chunk| self.held.binary_search(&chunk.message).is_ok());
-        PoolUsage { used, pinned: pinned.map(|chunk| chunk.allocation.capacity).sum(), limit }
+        PoolUsage { used, pinned: pinned.map(size).sum(), limit }
+    }
+
+    /// Removes the files of its segments that nobody will ever look for: all of them, or those that the record does not name
+    /// because no message was published in them.
+    pub(super) fn leave_files(&self, record: &PublisherRecord, nobody_needs_any: bool) {
+        let none = Vec::new();
+        let on_device = self.device.as_ref().map_or(none, |device| device.allocator.paths());
+        for (paths, ids) in [(self.allocator.paths(), &record.segments), (on_device, &record.device_segments)] {
+            for (path, id) in paths.iter().zip(ids) {
+                if nobody_needs_any || id.load(Ordering::Relaxed) == 0 {
+                    let _ = std::fs::remove_file(path);
+                }
+            }
+            if nobody_needs_any {
+                ids.iter().for_each(|id| id.store(0, Ordering::Relaxed));
+            }
+        }
     }
 }

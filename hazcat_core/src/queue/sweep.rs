@@ -8,6 +8,7 @@
 
 use super::cursors::{gather_held, Cursors};
 use super::layout::{self, Owner, PublisherRecord, DEPARTED, INACTIVE};
+use super::pool::FoundIn;
 use super::topic::{self, Topic};
 use crate::directory::{Directory, TopicStem};
 use crate::ids::{Identity, PublisherIndex, SegmentId, Sequence};
@@ -119,11 +120,23 @@ pub(super) fn sweep_topic(topic: &Topic) {
     // Without subscriptions everybody has passed everything published until now.
     let passed = if cursors.active == 0 { cursors.head } else { cursors.slowest };
     departed.keep_promises(topic, &cursors);
-    for (at, message) in departed.messages(topic) {
-        if at < passed {
-            topic.ring().remove(at, message, Tombstone::Expired);
+    // Copies are for the subscriptions of their own domain only.
+    let rows: Vec<Option<Sequence>> = (0..layout::MAX_DOMAINS as u8)
+        .map(|row| {
+            topic.layout().places(row)?;
+            let cursors = Cursors::look_in(topic, row);
+            Some(if cursors.active == 0 { cursors.head } else { cursors.slowest })
+        })
+        .collect();
+    for found in departed.messages(topic) {
+        let passed = match found.place {
+            FoundIn::Ring => passed,
+            FoundIn::Places(row) => rows.get(usize::from(row)).copied().flatten().unwrap_or(cursors.head),
+        };
+        if found.at < passed {
+            found.remove(topic, Tombstone::Expired);
         } else {
-            departed.keep(message.publisher());
+            departed.keep(found.message.publisher());
         }
     }
     departed.free(topic);
@@ -139,21 +152,41 @@ pub(super) fn drop_oldest_publisher(topic: &Topic) -> bool {
     gather_held(topic, |message| departed.has(message.publisher()), &mut held);
     held.iter().for_each(|message| departed.keep(message.publisher()));
     let mut newest: HashMap<PublisherIndex, Sequence> = departed.indices().map(|index| (index, Sequence(0))).collect();
-    for (at, message) in &messages {
-        newest.entry(message.publisher()).and_modify(|newest| *newest = *at);
+    for found in &messages {
+        newest.entry(found.message.publisher()).and_modify(|newest| *newest = (*newest).max(found.at));
     }
     let Some((oldest, _)) = newest.into_iter().min_by_key(|(index, at)| (*at, *index)) else { return false };
     departed.keep_all_but(oldest);
-    for (at, message) in messages {
-        if message.publisher() == oldest {
-            topic.ring().remove(at, message, Tombstone::Dropped);
+    for found in messages {
+        if found.message.publisher() == oldest {
+            found.remove(topic, Tombstone::Dropped);
         }
     }
     departed.free(topic);
     true
 }
 
-/// The publishers of a topic that have left or died, and whose records may be freed.
+/// A message of somebody who is gone, and where it can be found.
+struct Leftover {
+    place: FoundIn,
+    at: Sequence,
+    message: MessageRef,
+}
+
+impl Leftover {
+    fn remove(&self, topic: &Topic, why: Tombstone) {
+        match self.place {
+            FoundIn::Ring => topic.ring().remove(self.at, self.message, why),
+            FoundIn::Places(row) => {
+                if let Some(places) = topic.layout().places(row) {
+                    places.remove(self.at, self.message);
+                }
+            }
+        }
+    }
+}
+
+/// The publishers (and copiers) of a topic that have left or died, and whose records may be freed.
 struct Departed(Vec<Option<u64>>);
 
 impl Departed {
@@ -207,10 +240,17 @@ impl Departed {
         }
     }
 
-    /// What stands in the ring of theirs. No message of anybody else is among it.
-    fn messages(&mut self, topic: &Topic) -> Vec<(Sequence, MessageRef)> {
+    /// What stands in the ring and in places of theirs. No message of anybody else is among it.
+    fn messages(&mut self, topic: &Topic) -> Vec<Leftover> {
+        let leftover = |place| move |(at, message)| Leftover { place, at, message };
+        let ring = topic.ring();
+        let in_ring = ring.messages().map(leftover(FoundIn::Ring));
+        let head = ring.helped_head();
+        let in_places = topic.layout().all_places().flat_map(|(row, places)| {
+            places.copies(Sequence(head.0.wrapping_sub(1))).map(leftover(FoundIn::Places(row)))
+        });
         let mut messages: Vec<_> =
-            topic.ring().messages().filter(|(_, message)| self.has(message.publisher())).collect();
+            in_ring.chain(in_places).filter(|found| self.has(found.message.publisher())).collect();
         // Another sweeper may have freed a record, and a new publisher filled the ring, before the ring was looked at. An
         // owner word is never used twice: while it stands, what was seen is of the one that is gone.
         for (index, record) in topic.layout().publishers().iter().enumerate() {
@@ -221,7 +261,7 @@ impl Departed {
                 self.keep(index);
             }
         }
-        messages.retain(|(_, message)| self.has(message.publisher()));
+        messages.retain(|found| self.has(found.message.publisher()));
         messages
     }
 
@@ -241,7 +281,8 @@ impl Departed {
 fn free_publisher(topic: &Topic, record: &PublisherRecord, owner: u64) {
     // Read before the record is ours: afterwards `owner` is known to have been there all the time.
     let creator = record.creator.load(Ordering::Relaxed);
-    let segments: Vec<u64> = record.segments.iter().map(|id| id.load(Ordering::Acquire)).collect();
+    let ids = || record.segments.iter().chain(&record.device_segments);
+    let segments: Vec<u64> = ids().map(|id| id.load(Ordering::Acquire)).collect();
     let me = topic.participant().identity().word();
     // SYNC record-owner: from here on the record is ours alone, until it is free.
     if record.owner.compare_exchange(owner, me, Ordering::AcqRel, Ordering::Relaxed).is_err() {
@@ -250,9 +291,7 @@ fn free_publisher(topic: &Topic, record: &PublisherRecord, owner: u64) {
     for id in segments.into_iter().filter(|id| *id != 0) {
         let _ = std::fs::remove_file(topic.folder().path(SegmentId(id), creator));
     }
-    for id in &record.segments {
-        id.store(0, Ordering::Relaxed);
-    }
+    ids().for_each(|id| id.store(0, Ordering::Relaxed));
     record.state.store(INACTIVE, Ordering::Relaxed);
     // SYNC record-owner
     record.owner.store(0, Ordering::Release);
@@ -293,7 +332,7 @@ fn is_nameless(topic: &Path, id: SegmentId) -> bool {
     let mapping = shm_file::open(topic, Access::ReadOnly)
         .and_then(|file| shm_file::map_checked(&file, topic, Access::ReadOnly, layout::MAGIC, layout::VERSION, false));
     let Some(layout) = mapping.ok().and_then(layout::TopicLayout::new) else { return false };
-    let named = layout.publishers().iter().flat_map(|record| &record.segments);
+    let named = layout.publishers().iter().flat_map(|record| record.segments.iter().chain(&record.device_segments));
     !named.into_iter().any(|named| named.load(Ordering::Acquire) == id.0)
 }
 

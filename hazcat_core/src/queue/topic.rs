@@ -4,13 +4,15 @@
 //! is never mapped. Whoever can get the exclusive lock knows that nobody has it open, marks it closed and unlinks it; who
 //! opens it checks, under the shared lock, that it is not closed and that the name still means this file.
 
+use super::device::DeviceCache;
 use super::layout::{self, Owner, PublisherRecord, SubscriptionRecord, TopicHeaderLayout, TopicLayout};
 use super::peers::SegmentCache;
 use super::{sweep, History, TopicKey};
 use crate::directory::{Directory, TopicStem};
-use crate::domain::SegmentFolder;
+use crate::domain::{DomainError, DomainId, SegmentFolder};
 use crate::ids::{Identity, PublisherIndex, SubscriptionIndex};
 use crate::participant::Participant;
+use crate::ring::place::PlacesView;
 use crate::ring::{held, RingView};
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sys::fork::ForkGuarded;
@@ -22,6 +24,7 @@ use std::fs::File;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
 
 /// How often a topic that is being removed under our hands is opened again.
 const OPEN_ATTEMPTS: u32 = 1000;
@@ -75,6 +78,34 @@ pub enum CreateError {
         /// Name of the topic.
         topic: String,
     },
+    /// The topic's endpoints want more memory domains than its file has room for.
+    #[error("topic '{topic}': no room for memory domain {domain}, there are {limit} on the topic")]
+    TooManyDomains {
+        /// Name of the topic.
+        topic: String,
+        /// The domain that was to be added.
+        domain: DomainId,
+        /// Most of them.
+        limit: usize,
+    },
+    /// The memory domain is not to be had in this process.
+    #[error("topic '{topic}': {source}")]
+    Domain {
+        /// Name of the topic.
+        topic: String,
+        /// Why.
+        source: DomainError,
+    },
+    /// The device refused an allocator.
+    #[error("topic '{topic}': no memory in domain {domain}: {source}")]
+    Device {
+        /// Name of the topic.
+        topic: String,
+        /// The domain.
+        domain: DomainId,
+        /// What the device answered.
+        source: crate::domain::AllocateError,
+    },
     /// The history does not fit into the publisher's byte budget, or shared memory is full.
     #[error("topic '{topic}': no memory for the history: {source}")]
     History {
@@ -96,6 +127,8 @@ pub struct Topic {
     folder: SegmentFolder,
     /// Other publishers' segments, mapped once for all subscriptions of this process.
     pub(super) segments: SegmentCache,
+    /// Other endpoints' device segments, the same way.
+    pub(super) devices: DeviceCache,
     /// Changes when segments come and go; see [`Topic::segments_mark`].
     segments_mark: AtomicU64,
     /// Whether a subscription could not let go of a segment yet.
@@ -179,6 +212,7 @@ impl Topic {
                         lock,
                         folder,
                         segments: SegmentCache::default(),
+                        devices: DeviceCache::default(),
                         segments_mark: AtomicU64::new(0),
                         ask_again: AtomicBool::new(false),
                     });
@@ -384,6 +418,43 @@ impl Topic {
         claimed.map(|index| PublisherIndex(index as u16))
     }
 
+    /// Row of a memory domain in the topic's table; registers it where it is not there yet.
+    pub(super) fn domain_row(&self, domain: DomainId) -> Result<u8, CreateError> {
+        for (row, record) in self.layout.domains().iter().enumerate() {
+            let found = match record.domain.load(Ordering::Acquire) {
+                // SYNC domain-row: whoever registers first has the row.
+                0 => record.domain.compare_exchange(0, domain.word(), Ordering::AcqRel, Ordering::Acquire),
+                there => Err(there),
+            };
+            if found.map_or_else(|there| there, |_| domain.word()) == domain.word() {
+                return Ok(row as u8);
+            }
+        }
+        Err(CreateError::TooManyDomains { topic: self.key.name.clone(), domain, limit: layout::MAX_DOMAINS })
+    }
+
+    /// The memory domain of a row; `None` where there is none.
+    pub fn domain(&self, row: u8) -> Option<DomainId> {
+        DomainId::from_word(self.layout.domains().get(usize::from(row))?.domain.load(Ordering::Acquire))
+    }
+
+    /// Longest wait for somebody else's copy of a message of so many bytes.
+    pub(super) fn copy_wait(&self, bytes: u64) -> Duration {
+        self.participant.config().copy_wait.saturating_add(Duration::from_micros(bytes.min(1 << 40) / 1024))
+    }
+
+    /// The places for copies into a domain; backed with memory now if they are needed for the first time. `None` where shared
+    /// memory has no room for them, or in a forked child.
+    pub(super) fn places(&self, row: u8) -> Option<PlacesView<'_>> {
+        if let Some(places) = self.layout.places(row) {
+            return Some(places);
+        }
+        self.reserve(layout::places_range(self.layout.capacity(), row)).ok()?;
+        // SYNC places
+        self.layout.domains().get(usize::from(row))?.has_places.store(1, Ordering::Release);
+        self.layout.places(row)
+    }
+
     fn reserve(&self, (offset, len): (u64, u64)) -> Result<(), CreateError> {
         let lock = self.lock.get().map_err(|_| CreateError::Forked { topic: self.key.name.clone() })?;
         shm_file::reserve(lock, &self.path, offset, len)
@@ -443,6 +514,9 @@ fn create(path: &Path, key: &TopicKey, wished_capacity: usize, mode: u32) -> Res
     header.type_hash[1].store((key.type_hash >> 64) as u64, Ordering::Relaxed);
     let layout = TopicLayout::new(mapping).ok_or_else(|| corrupt("capacity and length disagree"))?;
     layout.write_names(&key.name, &key.type_name);
+    if let Some(host) = layout.domains().first() {
+        host.domain.store(DomainId::HOST.word(), Ordering::Relaxed);
+    }
     layout.hot().head.store(RingView::first_sequence(capacity).0, Ordering::Relaxed);
     new.publish()?;
     Ok(())

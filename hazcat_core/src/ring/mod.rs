@@ -10,6 +10,7 @@
 //! (`tests/loom_*`), and the data plane runs the very same code over shared memory.
 
 pub mod held;
+pub mod place;
 pub mod word;
 
 use crate::ids::Sequence;

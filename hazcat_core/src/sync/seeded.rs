@@ -23,6 +23,12 @@ pub enum Fault {
     RememberedBeforeWake,
     /// `held::is_free` is not Acquire.
     RelaxedIsFree,
+    /// `PlacesView::look` calls a place vacant that belongs to a later position.
+    ClaimOverNewerLap,
+    /// `PlacesView::publish` does not look whether the claim still stands.
+    PublishWithoutClaim,
+    /// `PlacesView::publish` is not Release.
+    RelaxedPublish,
 }
 
 /// Whether a bug is planted.

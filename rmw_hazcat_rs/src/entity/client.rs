@@ -108,7 +108,7 @@ pub fn subscription_options(gid: Gid, qos: &Qos) -> SubscriptionOptions {
         history: qos.queue_history(),
         transient_local: qos.durability == Durability::TransientLocal,
         accept: Box::new(move |publisher: &PublisherInfo| Traits(publisher.traits).incompatibility(wanted).is_none()),
-        filter: None,
+        ..SubscriptionOptions::default()
     }
 }
 

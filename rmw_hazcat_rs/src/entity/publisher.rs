@@ -45,6 +45,7 @@ pub fn loan_failure(error: &LoanError) -> Failure {
         | LoanError::TooLarge { .. }
         | LoanError::System { .. }
         | LoanError::Device { .. } => Code::BadAlloc,
+        LoanError::NotOnDevice { .. } => Code::Unsupported,
         LoanError::Forked { .. } | LoanError::ShutDown { .. } => Code::Error,
     };
     Failure::new(code, error.to_string())

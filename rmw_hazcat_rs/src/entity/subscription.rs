@@ -150,6 +150,7 @@ impl Subscription {
             transient_local: qos.durability == Durability::TransientLocal,
             accept: Box::new(accept),
             filter,
+            ..SubscriptionOptions::default()
         };
         let core = hazcat_core::Subscription::new(context.participant(), &key, options)
             .or_error(|| format!("cannot create a subscription on topic '{topic}'"))?;

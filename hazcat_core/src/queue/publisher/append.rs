@@ -1,7 +1,7 @@
 //! Publishing a loan: number, header, history word, the ring, and the bells of those who sleep.
 
 use super::{history_words, PublishError, Publisher, State};
-use crate::domain::DomainAllocator;
+use crate::domain::Stream;
 use crate::history::HistoryView;
 use crate::ids::{Identity, PublicationNumber, Sequence};
 use crate::payload::chunk::{ChunkHeader, MessageMeta, HEADER_BYTES};
@@ -53,7 +53,19 @@ impl Publisher {
     /// See [`PublishError`]; the loan is taken back.
     #[inline]
     pub fn publish_raw(&self, loan: RawLoan, length: usize, meta: &MessageMeta) -> Result<Published, PublishError> {
-        let (published, reclaim_is_due) = self.append(loan, length, meta)?;
+        self.publish_with(loan, length, meta, None)
+    }
+
+    /// Publishes bytes that are there, or will be when `stream` has done what was submitted to it.
+    #[inline]
+    pub(super) fn publish_with(
+        &self,
+        loan: RawLoan,
+        length: usize,
+        meta: &MessageMeta,
+        stream: Option<Stream>,
+    ) -> Result<Published, PublishError> {
+        let (published, reclaim_is_due) = self.append(loan, length, meta, stream)?;
         self.wake_sleepers();
         if reclaim_is_due {
             self.reclaim();
@@ -75,7 +87,13 @@ impl Publisher {
 
     /// Publishes under the private lock; takes the loan back where that fails. Answers also whether reclaiming is due.
     #[inline]
-    fn append(&self, loan: RawLoan, length: usize, meta: &MessageMeta) -> Result<(Published, bool), PublishError> {
+    fn append(
+        &self,
+        loan: RawLoan,
+        length: usize,
+        meta: &MessageMeta,
+        stream: Option<Stream>,
+    ) -> Result<(Published, bool), PublishError> {
         if self.topic.participant().check_fork().is_err() {
             return Err(PublishError::Forked);
         }
@@ -84,10 +102,10 @@ impl Publisher {
         if !state.pool.end_loan(&loan.allocation, loan.number) {
             return Err(PublishError::NotLoaned);
         }
-        match self.append_locked(state, loan, length, meta) {
+        match self.append_locked(state, loan, length, meta, stream) {
             Ok(published) => Ok((published, state.pool.reclaim_is_due())),
             Err(Unpublished { why, noted: None }) => {
-                state.pool.allocator.deallocate(loan.allocation);
+                state.pool.deallocate(loan.allocation);
                 Err(why)
             }
             Err(Unpublished { why, noted: Some(chunk) }) => {
@@ -105,6 +123,7 @@ impl Publisher {
         loan: RawLoan,
         length: usize,
         meta: &MessageMeta,
+        stream: Option<Stream>,
     ) -> Result<Published, Unpublished> {
         if length > loan.capacity {
             return Err(PublishError::TooLong { length, capacity: loan.capacity }.into());
@@ -113,7 +132,10 @@ impl Publisher {
         let ring = self.topic.ring();
         let allocation = loan.allocation;
         let message = MessageRef::new(self.index, allocation.segment, allocation.chunk).ok_or(RingError::Corrupt)?;
-        self.publish_segment(record, &state.pool.allocator, &allocation);
+        if loan.on_device {
+            self.describe(state, record, &loan, length, stream)?;
+        }
+        record.publish_segment(&state.pool.allocator, &allocation);
         let header = state
             .pool
             .allocator
@@ -124,6 +146,9 @@ impl Publisher {
         let deadline = if self.keep_all { self.wait_for_space(state, number, ring.head())? } else { None };
         state.next += 1;
         header.fill(number, length, self.gid, meta);
+        if loan.on_device {
+            header.set_domain(u32::from(self.row));
+        }
         let words = history_words(state.history, &state.pool.allocator);
         // SAFETY: the words lie in the publisher's first segment, which stays mapped as long as `state` lives.
         let history = words.and_then(|words| HistoryView::new(unsafe { &*words }));
@@ -161,6 +186,10 @@ impl Publisher {
         record.counters[counter::MESSAGES].store(number.0, Ordering::Relaxed);
         let bytes = &record.counters[counter::BYTES];
         bytes.store(bytes.load(Ordering::Relaxed).wrapping_add(length as u64), Ordering::Relaxed);
+        if loan.on_device {
+            let messages = &record.counters[counter::ON_DEVICE];
+            messages.store(messages.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+        }
         if state.pool.dropped != 0 {
             record.counters[counter::DROPPED].store(state.pool.dropped, Ordering::Relaxed);
         }

@@ -49,6 +49,12 @@ pub enum LoanError {
         /// The publisher's figures.
         usage: PoolUsage,
     },
+    /// Device memory was asked for of a publisher that has none.
+    #[error("topic '{topic}': the publisher has no device memory")]
+    NotOnDevice {
+        /// Name of the topic.
+        topic: String,
+    },
     /// The publisher has been shut down.
     #[error("topic '{topic}': the publisher has been shut down")]
     ShutDown {
@@ -83,6 +89,9 @@ pub enum PublishError {
     /// What is to be published is not on loan from this publisher: it was published or returned before, or is another's.
     #[error("not a loan of this publisher, or published or returned before")]
     NotLoaned,
+    /// The device refused to say when the message will be ready.
+    #[error(transparent)]
+    Device(crate::domain::CopyError),
     /// The publisher has been shut down.
     #[error("the publisher has been shut down")]
     ShutDown,

@@ -4,30 +4,33 @@
 //! |---|---|
 //! | `mod.rs` | joining, loans, leaving |
 //! | `append.rs` | publishing a loan |
+//! | `device.rs` | loans in device memory |
 //! | `space.rs` | keep-all: waiting for room |
 //! | `errors.rs` | what can go wrong |
 
 mod append;
+mod device;
 mod errors;
 mod space;
 
 pub use errors::{LoanError, PublishError};
 
+use super::copier::device_side;
 use super::cursors::Cursors;
-use super::layout::{orphan_word, PublisherRecord, ACTIVE, DEPARTED, INACTIVE, KEEP_ALL, TRANSIENT_LOCAL};
+use super::layout::{orphan_word, PublisherRecord, ACTIVE, DEPARTED, HOST_ROW, INACTIVE, KEEP_ALL, TRANSIENT_LOCAL};
 use super::loan::{Loan, RawLoan};
 use super::pool::{Pool, PoolUsage};
 use super::topic::{CreateError, Topic};
 use super::{History, TopicKey};
 use crate::domain::host::HostAllocator;
-use crate::domain::{AllocateError, Allocation, DomainAllocator};
+use crate::domain::{AllocateError, Allocation, DomainAllocator, DomainId};
 use crate::history::HistoryView;
 use crate::ids::{Gid, PublisherIndex};
 use crate::participant::Participant;
 use crate::payload::chunk::HEADER_BYTES;
 use crate::ring::word::CHUNK_UNIT;
 use crate::ring::Ahead;
-use crate::sync::atomic::{fence, AtomicU64, Ordering};
+use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sys::private_lock::{PrivateGuard, PrivateLock};
 use crate::sys::random::random_u64;
 use std::ptr::NonNull;
@@ -54,6 +57,8 @@ pub struct PublisherOptions {
     pub byte_budget: usize,
     /// Payload bytes of a typical message; zero where nobody knows.
     pub expected_size: usize,
+    /// The memory domain in which it lends memory beside the host ([`Publisher::loan_on_device`]); the host: none.
+    pub domain: DomainId,
 }
 
 impl PublisherOptions {
@@ -72,6 +77,7 @@ impl Default for PublisherOptions {
             max_blocking: Duration::from_millis(100),
             byte_budget: Self::DEFAULT_BUDGET,
             expected_size: 0,
+            domain: DomainId::HOST,
         }
     }
 }
@@ -84,6 +90,11 @@ pub(super) struct Waits {
 }
 
 impl Waits {
+    /// All of them.
+    pub(super) fn for_everybody() -> Self {
+        Self { own_traits: 0, decide: |_, _| true }
+    }
+
     /// A look at the cursors of those that count for this publisher.
     #[inline]
     pub(super) fn look(self, topic: &Topic) -> Cursors {
@@ -107,6 +118,8 @@ pub struct Publisher {
     index: PublisherIndex,
     gid: Gid,
     keep_all: bool,
+    /// Row of the memory domain of its device loans.
+    row: u8,
     max_blocking: Duration,
     state: PrivateLock<Option<State>>,
     /// After a shutdown with chunks on loan: their memory stays mapped until the publisher itself is gone.
@@ -120,6 +133,11 @@ impl Publisher {
     /// See [`CreateError`]; nothing is left behind.
     pub fn new(participant: &Arc<Participant>, key: &TopicKey, options: PublisherOptions) -> Result<Self, CreateError> {
         let topic = Topic::open(participant, key, options.history.wished_capacity())?;
+        let row = topic.domain_row(options.domain)?;
+        let device = match row {
+            HOST_ROW => None,
+            row => Some(device_side(&topic, row, options.byte_budget)?),
+        };
         let index = topic.claim_publisher()?;
         let keep_all = options.history == History::KeepAll;
         let allocator = HostAllocator::new(topic.folder().clone(), participant.identity(), options.byte_budget);
@@ -130,10 +148,12 @@ impl Publisher {
             history: None,
             ahead: None,
         };
+        state.pool.device = device;
         let publisher = Self {
             index,
             gid: options.gid,
             keep_all,
+            row,
             max_blocking: options.max_blocking,
             state: PrivateLock::new(None),
             lent: PrivateLock::new(None),
@@ -142,23 +162,8 @@ impl Publisher {
         let Some(record) = publisher.topic.publisher(index) else {
             return Err(CreateError::TableFull { topic: key.name.clone(), kind: "publisher", limit: 0 });
         };
-        // SYNC instance: zero first, the new one last, for those who read the fields without protection.
-        record.instance.store(0, Ordering::Relaxed);
-        fence(Ordering::Release);
-        for segment in &record.segments {
-            segment.store(0, Ordering::Relaxed);
-        }
-        for counter in record.counters.iter().chain([&record.published_at, &record.shown_at]) {
-            counter.store(0, Ordering::Relaxed);
-        }
-        let gid = options.gid.words();
-        record.gid[0].store(gid[0], Ordering::Relaxed);
-        record.gid[1].store(gid[1], Ordering::Relaxed);
-        record.creator.store(participant.identity().word(), Ordering::Relaxed);
-        record.traits.store(options.traits, Ordering::Relaxed);
-        // SYNC instance
-        record.instance.store(random_u64() | 1, Ordering::Release);
-        record.history_depth.store(0, Ordering::Relaxed);
+        record.begin(participant.identity(), options.gid, options.traits);
+        record.domain.store(u32::from(row), Ordering::Relaxed);
         let flags = (u32::from(options.transient_local) * TRANSIENT_LOCAL) | (u32::from(keep_all) * KEEP_ALL);
         record.flags.store(flags, Ordering::Relaxed);
         if options.transient_local || keep_all {
@@ -176,7 +181,7 @@ impl Publisher {
 
     fn make_history(&self, record: &PublisherRecord, state: &mut State, words: usize) -> Result<(), AllocateError> {
         let allocation = state.pool.allocator.allocate(words * size_of::<AtomicU64>())?;
-        self.publish_segment(record, &state.pool.allocator, &allocation);
+        record.publish_segment(&state.pool.allocator, &allocation);
         let offset = allocation.chunk as usize * CHUNK_UNIT;
         if let Some(segment) = state.pool.allocator.segment(allocation.segment) {
             for word in segment.mapping().records::<AtomicU64>(offset, words).unwrap_or(&[]) {
@@ -187,18 +192,6 @@ impl Publisher {
         record.history_depth.store(words as u32, Ordering::Relaxed);
         state.history = Some((allocation, words));
         Ok(())
-    }
-
-    /// Names a segment in the record, before the first message in it can be found.
-    #[inline]
-    fn publish_segment(&self, record: &PublisherRecord, allocator: &HostAllocator, allocation: &Allocation) {
-        let Some(place) = record.segments.get(allocation.segment as usize) else { return };
-        if place.load(Ordering::Relaxed) == 0 {
-            if let Some(id) = allocator.share(allocation.segment) {
-                // SYNC segment-id: Release; the exchange that publishes the message comes later still.
-                place.store(id.0, Ordering::Release);
-            }
-        }
     }
 
     /// Has `act` work on its record, unless it has left, or is a parent's.
@@ -275,7 +268,8 @@ impl Publisher {
                 // The header lies in front of the payload, inside the allocation.
                 let ptr = NonNull::new(at.as_ptr().wrapping_add(HEADER_BYTES)).unwrap_or(at);
                 let number = state.pool.lend(&allocation);
-                Ok(RawLoan { ptr, capacity: allocation.capacity - HEADER_BYTES, allocation, number })
+                let capacity = allocation.capacity - HEADER_BYTES;
+                Ok(RawLoan { ptr, capacity, on_device: false, allocation, number })
             }
             Err(error) => Err(self.loan_error(bytes, error, state.pool.usage(topic))),
         }
@@ -299,7 +293,7 @@ impl Publisher {
         }
         if let Some(state) = self.lock().as_mut() {
             if state.pool.end_loan(&loan.allocation, loan.number) {
-                state.pool.allocator.deallocate(loan.allocation);
+                state.pool.deallocate(loan.allocation);
             }
         }
     }
@@ -341,15 +335,7 @@ impl Publisher {
         } else {
             record.state.store(INACTIVE, Ordering::Release);
         }
-        for (path, id) in state.pool.allocator.paths().iter().zip(&record.segments) {
-            // Nobody else would ever find one that no message was published in.
-            if nobody_needs_any || id.load(Ordering::Relaxed) == 0 {
-                let _ = std::fs::remove_file(path);
-            }
-        }
-        if nobody_needs_any {
-            record.segments.iter().for_each(|id| id.store(0, Ordering::Relaxed));
-        }
+        state.pool.leave_files(record, nobody_needs_any);
         let owner = if nobody_needs_any { 0 } else { orphan_word(random_u64()) };
         // SYNC record-owner
         record.owner.store(owner, Ordering::Release);

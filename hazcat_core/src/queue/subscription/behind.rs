@@ -1,10 +1,10 @@
 //! Falling behind, and fetching the past: which messages are skipped, which are lost, and which come out of histories.
 
 use super::find::Purpose;
-use super::{State, Subscription};
+use super::{State, Subscription, TakeError};
 use crate::ids::{PublisherIndex, Sequence};
 use crate::queue::backlog;
-use crate::queue::layout::{Owner, SubscriptionRecord, KEEP_ALL};
+use crate::queue::layout::{Owner, SubscriptionRecord, COPIER, KEEP_ALL};
 use crate::queue::sample::Taken;
 use crate::ring::word::MessageRef;
 use crate::ring::{held, Peek};
@@ -20,33 +20,41 @@ impl Subscription {
         index: u32,
         state: &mut State,
         purpose: Purpose,
-    ) -> Option<Taken> {
+    ) -> Result<Option<Taken>, TakeError> {
         while let Some(noted) = state.backlog.front() {
             let sample = noted.locate(entry, index);
             let wanted = match (&sample, &mut state.filter) {
-                (Some(sample), Some(filter)) => filter.wants(sample),
+                (Some(sample), Some(filter)) => filter.wants(sample, &self.topic, &mut state.devices),
                 _ => true,
             };
             match sample {
                 Some(sample) if wanted && purpose == Purpose::Look => {
                     held::clear(entry);
-                    return Some(sample);
+                    return Ok(Some(sample));
                 }
                 Some(sample) => {
+                    let (publisher, instance, number) =
+                        (usize::from(noted.publisher.0), noted.instance, noted.number.0);
+                    let as_it_lies = purpose == Purpose::TakeAsItLies || sample.row == self.row;
+                    let sample = if !wanted || (as_it_lies && self.reach(&sample, state).is_ok()) {
+                        Some(sample)
+                    } else {
+                        self.take_past_across(&sample, entry, state)?
+                    };
                     state.recent = None;
-                    let publisher = usize::from(noted.publisher.0);
                     if let Some(peer) = state.peers.peer_mut(publisher) {
-                        peer.delivered = Some((noted.instance, noted.number.0));
+                        peer.delivered = Some((instance, number));
                     }
                     if let Some(noted) = state.backlog.pop_front() {
                         // Stays mapped while the message may be held.
                         state.peers.retire(noted.segment);
                     }
                     self.backlog_moved(record, state);
-                    if wanted {
-                        return Some(sample);
+                    match sample {
+                        Some(sample) if wanted => return Ok(Some(sample)),
+                        Some(_) => held::clear(entry),
+                        None => state.lose(1),
                     }
-                    held::clear(entry);
                 }
                 None => {
                     held::clear(entry);
@@ -56,7 +64,7 @@ impl Subscription {
                 }
             }
         }
-        None
+        Ok(None)
     }
 
     /// The backlog has become shorter: says so, and how far this subscription has got.
@@ -99,7 +107,8 @@ impl Subscription {
         let mut refused_any = false;
         for (index, record) in self.topic.layout().publishers().iter().enumerate() {
             let owner = Owner::from_word(record.owner.load(Ordering::Acquire));
-            if owner != Owner::Free {
+            let copies = record.flags.load(Ordering::Relaxed) & COPIER != 0;
+            if owner != Owner::Free && !copies {
                 refused_any |= !self.listens_to(&mut state.peers, PublisherIndex(index as u16), record, owner);
             }
         }

@@ -10,8 +10,10 @@
 use super::find::{placeholder, Found, Purpose, Step};
 use super::{Noted, State, Subscription, TakeError};
 use crate::ids::Sequence;
-use crate::queue::layout::SubscriptionRecord;
+use crate::queue::device::DeviceSegments;
+use crate::queue::layout::{SubscriptionRecord, HOST_ROW};
 use crate::queue::sample::Taken;
+use crate::queue::topic::Topic;
 use crate::ring::{held, Peek};
 use crate::sync::atomic::{AtomicU64, Ordering};
 use std::collections::{HashMap, VecDeque};
@@ -37,18 +39,37 @@ pub(super) struct Filter {
 
 impl Filter {
     /// Whether a message is wanted. What cannot be read is: taking it reports the error.
-    pub(super) fn wants(&mut self, taken: &Taken) -> bool {
+    pub(super) fn wants(&mut self, taken: &Taken, topic: &Topic, devices: &mut DeviceSegments) -> bool {
         let Some(wants) = &mut self.wants else { return true };
-        taken.payload().is_none_or(|(encoding, payload)| wants(encoding, payload))
+        if let Some((encoding, payload)) = taken.payload() {
+            return wants(encoding, payload);
+        }
+        // In device memory: judged by a copy that nobody else sees.
+        let mut judge = |wants: &mut FilterFn| {
+            let bytes = taken.on_device()?;
+            let memory = devices.reach(topic, topic.domain(taken.row)?, &bytes).ok()?;
+            let mut payload = vec![0; bytes.length];
+            memory.wait_ready(bytes.readiness, None).ok()?;
+            memory.copy_to_host(bytes.offset, &mut payload).ok()?;
+            Some(wants(taken.header().encoding().0, &payload))
+        };
+        judge(wants).unwrap_or(true)
     }
 }
 
 impl Filter {
     /// Of the past, what is wanted, and of that at most the last `depth` of each publisher.
-    pub(super) fn choose_past(&mut self, past: &mut Vec<Noted>, entry: &AtomicU64, depth: usize) {
+    pub(super) fn choose_past(
+        &mut self,
+        past: &mut Vec<Noted>,
+        entry: &AtomicU64,
+        depth: usize,
+        topic: &Topic,
+        devices: &mut DeviceSegments,
+    ) {
         past.retain(|noted| {
             // What cannot be protected any more is for the taking to find out.
-            let wanted = noted.locate(entry, 0).is_none_or(|taken| self.wants(&taken));
+            let wanted = noted.locate(entry, 0).is_none_or(|taken| self.wants(&taken, topic, devices));
             held::clear(entry);
             wanted
         });
@@ -148,8 +169,9 @@ impl Subscription {
         purpose: Purpose,
     ) -> Result<Found, TakeError> {
         let Some(mut filter) = state.filter.take() else { return Ok(Found::Nothing) };
-        let found = self.judge(record, state, &mut filter, entry, index).map(|()| {
-            self.first_passed(state, &mut filter, entry, index, purpose).map_or(Found::Nothing, Found::Message)
+        let found = self.judge(record, state, &mut filter, entry, index).and_then(|()| {
+            let first = self.first_passed(state, &mut filter, entry, index, purpose)?;
+            Ok(first.map_or(Found::Nothing, Found::Message))
         });
         self.restore(record, state, filter);
         found
@@ -179,20 +201,21 @@ impl Subscription {
         entry: &AtomicU64,
         index: u32,
         purpose: Purpose,
-    ) -> Option<Taken> {
+    ) -> Result<Option<Taken>, TakeError> {
         while let Some(at) = filter.passed.front().copied() {
             if let Peek::Present(word) = self.topic.ring().peek(at) {
                 if let Some(message) = word.message_ref() {
                     if purpose == Purpose::Look {
-                        return Some(placeholder(index));
+                        return Ok(Some(placeholder(index)));
                     }
                     match self.examine(at, word, message, entry, index, state, purpose) {
                         Step::Deliver(taken) => {
                             filter.passed.pop_front();
-                            return Some(taken);
+                            return Ok(Some(taken));
                         }
                         Step::Again => continue,
-                        Step::Skip { .. } => {}
+                        Step::Failed(error) => return Err(error),
+                        Step::Skip { .. } | Step::Elsewhere(_) => {}
                     }
                 }
             }
@@ -200,7 +223,7 @@ impl Subscription {
             state.lose(1);
             filter.passed.pop_front();
         }
-        None
+        Ok(None)
     }
 
     /// Judges what has arrived since the last time.
@@ -242,9 +265,11 @@ impl Subscription {
                 filter.judged = next;
                 continue;
             };
-            match self.examine(at, word, message, entry, index, state, Purpose::Take) {
+            // On the host it is judged by the copy that it is taken as; on a device, where it lies.
+            let purpose = if self.row == HOST_ROW { Purpose::Take } else { Purpose::TakeAsItLies };
+            match self.examine(at, word, message, entry, index, state, purpose) {
                 Step::Deliver(taken) => {
-                    let wanted = filter.wants(&taken);
+                    let wanted = filter.wants(&taken, &self.topic, &mut state.devices);
                     held::clear(entry);
                     judged += 1;
                     if wanted {
@@ -254,6 +279,8 @@ impl Subscription {
                 }
                 Step::Skip { lost } => missed = missed.saturating_add(u64::from(lost)),
                 Step::Again => continue,
+                Step::Failed(error) => return Err(error),
+                Step::Elsewhere(_) => return Err(TakeError::Corrupt),
             }
             filter.judged = next;
         }

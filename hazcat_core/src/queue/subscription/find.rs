@@ -3,7 +3,7 @@
 use super::{Recent, State, Subscription, TakeError};
 use crate::ids::{SegmentId, Sequence};
 use crate::payload::chunk::HEADER_BYTES;
-use crate::queue::layout::{Owner, PublisherRecord, SubscriptionRecord, MAX_HELD};
+use crate::queue::layout::{Owner, PublisherRecord, SubscriptionRecord, HOST_ROW, MAX_HELD};
 use crate::queue::peers::PeerSegment;
 use crate::queue::sample::{HeldIndex, Taken};
 use crate::ring::word::{MessageRef, SlotWord, Tombstone};
@@ -23,6 +23,8 @@ pub(super) enum Found {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Purpose {
     Take,
+    /// Take it in whatever domain it lies.
+    TakeAsItLies,
     Look,
 }
 
@@ -35,6 +37,10 @@ pub(super) enum Step {
     },
     /// The slot changed meanwhile: look again.
     Again,
+    /// It lies in another memory domain, and must be copied. Still protected.
+    Elsewhere(Taken),
+    /// It is there, and cannot be had now.
+    Failed(TakeError),
 }
 
 impl Subscription {
@@ -47,14 +53,14 @@ impl Subscription {
     ) -> Result<Found, TakeError> {
         let Some(free) = record.held.iter().position(held::is_free) else {
             return match purpose {
-                Purpose::Take => Err(TakeError::TooManyHeld { limit: MAX_HELD }),
+                Purpose::Take | Purpose::TakeAsItLies => Err(TakeError::TooManyHeld { limit: MAX_HELD }),
                 Purpose::Look => Ok(self.look_without_entry(record, state)),
             };
         };
         let index = free as u32;
         let entry = self.use_entry(record, state, index).ok_or(TakeError::Corrupt)?;
         if !state.backlog.is_empty() {
-            if let Some(sample) = self.find_in_backlog(record, entry, index, state, purpose) {
+            if let Some(sample) = self.find_in_backlog(record, entry, index, state, purpose)? {
                 return Ok(Found::Message(sample));
             }
         }
@@ -78,7 +84,7 @@ impl Subscription {
                         self.advance(record, state);
                     }
                     if !state.backlog.is_empty() {
-                        if let Some(sample) = self.find_in_backlog(record, entry, index, state, purpose) {
+                        if let Some(sample) = self.find_in_backlog(record, entry, index, state, purpose)? {
                             return Ok(Found::Message(sample));
                         }
                     }
@@ -94,11 +100,12 @@ impl Subscription {
                 continue;
             };
             // A filter needs the message itself.
-            let step_purpose = if filtered { Purpose::Take } else { purpose };
+            let step_purpose = if filtered && purpose == Purpose::Look { Purpose::Take } else { purpose };
             match self.examine(at, word, message, entry, index, state, step_purpose) {
                 Step::Deliver(sample) => {
                     if filtered {
-                        let wanted = state.filter.as_mut().is_none_or(|filter| filter.wants(&sample));
+                        let State { filter, devices, .. } = &mut *state;
+                        let wanted = filter.as_mut().is_none_or(|filter| filter.wants(&sample, &self.topic, devices));
                         if !wanted || purpose == Purpose::Look {
                             held::clear(entry);
                         }
@@ -107,7 +114,7 @@ impl Subscription {
                             continue;
                         }
                     }
-                    if purpose == Purpose::Take {
+                    if purpose != Purpose::Look {
                         self.advance(record, state);
                     }
                     return Ok(Found::Message(sample));
@@ -117,6 +124,9 @@ impl Subscription {
                     self.advance(record, state);
                 }
                 Step::Again => {}
+                // Neither comes out of `examine`.
+                Step::Elsewhere(_) => return Err(TakeError::Corrupt),
+                Step::Failed(error) => return Err(error),
             }
         }
         Err(TakeError::Corrupt)
@@ -240,11 +250,21 @@ impl Subscription {
             return Step::Again;
         }
         // From here on neither the chunk nor the publisher's record is reused until `entry` is cleared.
-        let step = self.examine_protected(at, message, record, id, index, state);
-        if purpose == Purpose::Look || !matches!(step, Step::Deliver(_)) {
-            held::clear(entry);
+        match self.examine_protected(at, message, record, id, index, state) {
+            Step::Deliver(taken) if purpose != Purpose::Look => Step::Deliver(taken),
+            Step::Elsewhere(taken) if purpose == Purpose::Take => self.take_across(at, &taken, entry, state),
+            Step::Elsewhere(taken) if purpose == Purpose::TakeAsItLies => match self.reach(&taken, state) {
+                Ok(()) => Step::Deliver(taken),
+                Err(_) => self.take_across(at, &taken, entry, state),
+            },
+            step => {
+                held::clear(entry);
+                match step {
+                    Step::Elsewhere(_) => Step::Deliver(placeholder(index)),
+                    step => step,
+                }
+            }
         }
-        step
     }
 
     /// The way of almost every message: from the same segment as the last one. `None`: take the long way.
@@ -272,7 +292,7 @@ impl Subscription {
             held::clear(entry);
             return Some(Step::Again);
         }
-        match Taken::locate(&recent.mapped, message, Some(at), index) {
+        match Taken::locate_on_host(&recent.mapped, message, Some(at), index) {
             Some(taken) if same => Some(Step::Deliver(taken)),
             _ => {
                 held::clear(entry);
@@ -317,6 +337,13 @@ impl Subscription {
             }
             // A publisher's numbers grow along the ring: nothing that comes was delivered before.
             peer.delivered = None;
+        }
+        if taken.row != self.row {
+            return Step::Elsewhere(taken);
+        }
+        if self.row != HOST_ROW || record.domain.load(Ordering::Relaxed) != u32::from(HOST_ROW) {
+            // Its segment may hold messages of several domains: each is looked at.
+            return if self.reach(&taken, state).is_ok() { Step::Deliver(taken) } else { Step::Skip { lost: true } };
         }
         self.recent_base
             .store(mapped.mapping().range(0, 0).map_or(std::ptr::null_mut(), <*const u8>::cast_mut), Ordering::Relaxed);
@@ -369,5 +396,6 @@ impl Subscription {
 
 /// What a look answers: nobody reads it.
 pub(super) fn placeholder(index: u32) -> Taken {
-    Taken { ptr: NonNull::dangling(), room: 0, at: None, index: HeldIndex { place: index as u8, turn: 0 } }
+    let index = HeldIndex { place: index as u8, turn: 0 };
+    Taken { ptr: NonNull::dangling(), room: 0, at: None, index, row: HOST_ROW }
 }

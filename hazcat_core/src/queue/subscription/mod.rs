@@ -4,25 +4,31 @@
 //! |---|---|
 //! | `mod.rs` | joining, leaving, and what a user calls |
 //! | `find.rs` | the next message at the cursor |
+//! | `across.rs` | messages from other memory domains |
 //! | `behind.rs` | falling behind, and the past |
 //! | `filter.rs` | which messages are wanted |
 //! | `waiting.rs` | sleeping until a message arrives |
 
+mod across;
 mod behind;
 mod filter;
 mod find;
 mod waiting;
 
+use crate::domain::{registry, DomainId};
 use crate::ids::{Gid, PublisherIndex, Sequence, SubscriptionIndex};
 use crate::participant::Participant;
 use crate::payload::chunk::HEADER_BYTES;
 use crate::payload::segment::Segment;
 use crate::queue::backlog::{self, Noted};
+use crate::queue::copier::{AcrossError, Copier};
+use crate::queue::device::DeviceSegments;
 use crate::queue::layout::{
-    Owner, PublisherRecord, SubscriptionRecord, ACTIVE, INACTIVE, KEEP_ALL, MAX_HELD, TRANSIENT_LOCAL,
+    taken, Owner, PublisherRecord, SubscriptionRecord, ACTIVE, HOST_ROW, INACTIVE, KEEP_ALL, MAX_HELD, TRANSIENT_LOCAL,
 };
 use crate::queue::peers::Peers;
-use crate::queue::sample::{HeldIndex, RawSample, Sample, Taken};
+use crate::queue::publisher::PublisherOptions;
+use crate::queue::sample::{DeviceSample, HeldIndex, RawSample, Sample, Taken};
 use crate::queue::topic::{CreateError, Topic};
 use crate::queue::{History, PublisherInfo, TopicKey};
 use crate::ring::word::SlotWord;
@@ -54,6 +60,10 @@ pub struct SubscriptionOptions {
     pub accept: AcceptFn,
     /// Which of their messages it wants; `None`: all. See [`Subscription::set_filter`].
     pub filter: Option<FilterFn>,
+    /// The memory domain in which it wants its messages.
+    pub domain: DomainId,
+    /// Most bytes of copies of messages that lie in other domains.
+    pub copy_budget: usize,
 }
 
 impl Default for SubscriptionOptions {
@@ -65,12 +75,14 @@ impl Default for SubscriptionOptions {
             traits: 0,
             accept: Box::new(|_| true),
             filter: None,
+            domain: DomainId::HOST,
+            copy_budget: PublisherOptions::DEFAULT_BUDGET,
         }
     }
 }
 
 /// Why nothing was taken although something may be there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum TakeError {
     /// As many messages are held as a subscription can hold.
     #[error("{limit} messages are held already; return one first")]
@@ -81,6 +93,14 @@ pub enum TakeError {
     /// The calling process is a fork of the one that created the subscription.
     #[error("a forked child must not use its parent's subscription")]
     Forked,
+    /// The message lies in another memory domain, and could not be copied into this subscription's. It is still there.
+    #[error("topic '{topic}': {error}")]
+    Across {
+        /// Name of the topic.
+        topic: String,
+        /// What went wrong.
+        error: AcrossError,
+    },
     /// Shared memory was overwritten so that the ring makes no sense.
     #[error("the topic's ring is corrupt")]
     Corrupt,
@@ -128,9 +148,23 @@ struct State {
     filter: Option<Box<Filter>>,
     lost: u64,
     lost_reported: u64,
+    /// Where copies are made; `None` before the first message from another domain.
+    copier: Option<Copier>,
+    devices: DeviceSegments,
+    /// The copy of the message at this position cannot be used: it is to be copied for this subscription alone.
+    alone: Option<Sequence>,
 }
 
 impl State {
+    /// Counts in the record, see [`crate::queue::layout::taken`].
+    #[inline]
+    fn count(&self, record: Option<&SubscriptionRecord>, what: usize, more: u64) {
+        if let Some(counter) = record.and_then(|record| record.counters.get(what)) {
+            // Written by this subscription alone, under its lock.
+            counter.store(counter.load(Ordering::Relaxed).wrapping_add(more), Ordering::Relaxed);
+        }
+    }
+
     /// Counts messages as lost. On a ring that somebody scribbles on they may be any number.
     fn lose(&mut self, count: u64) {
         self.lost = self.lost.saturating_add(count);
@@ -156,6 +190,9 @@ pub struct Subscription {
     turns: [AtomicU32; MAX_HELD],
     /// The topic's segments as they were when this subscription last let go of those that are gone.
     segments_seen: AtomicU64,
+    /// Row of the memory domain in which it wants its messages.
+    row: u8,
+    copy_budget: usize,
     state: PrivateLock<State>,
 }
 
@@ -170,6 +207,11 @@ impl Subscription {
         options: SubscriptionOptions,
     ) -> Result<Self, CreateError> {
         let topic = Topic::open(participant, key, options.history.wished_capacity())?;
+        let row = topic.domain_row(options.domain)?;
+        if row != HOST_ROW {
+            // Here and now, not at the first message: whether that memory can be had at all.
+            registry::get(options.domain).map_err(|source| CreateError::Domain { topic: key.name.clone(), source })?;
+        }
         let index = topic.claim_subscription()?;
         let capacity = topic.layout().capacity();
         let depth = options.history.depth_in(capacity);
@@ -184,6 +226,8 @@ impl Subscription {
             record.traits.store(options.traits, Ordering::Relaxed);
             record.depth.store(depth as u32, Ordering::Relaxed);
             record.flags.store(u32::from(keep_all) * KEEP_ALL, Ordering::Relaxed);
+            record.domain.store(u32::from(row), Ordering::Relaxed);
+            record.counters.iter().for_each(|counter| counter.store(0, Ordering::Relaxed));
             record.cursor.store(ring_head.0, Ordering::Relaxed);
             // SYNC subscription-active: the fields above are visible to who sees the record active.
             record.state.store(ACTIVE, Ordering::Release);
@@ -205,6 +249,8 @@ impl Subscription {
             recent_base: AtomicPtr::new(std::ptr::null_mut()),
             turns: Default::default(),
             segments_seen: AtomicU64::new(0),
+            row,
+            copy_budget: options.copy_budget,
             state: PrivateLock::new(State {
                 cursor,
                 turn: 0,
@@ -218,6 +264,9 @@ impl Subscription {
                 filter: None,
                 lost: 0,
                 lost_reported: 0,
+                copier: None,
+                devices: DeviceSegments::default(),
+                alone: None,
             }),
             topic,
         };
@@ -239,8 +288,9 @@ impl Subscription {
         let most = if state.filter.is_some() { usize::MAX } else { depth };
         let accept = |index, publisher: &_, owner| self.listens_to(&mut state.peers, index, publisher, owner);
         let mut past = backlog::collect(&self.topic, TRANSIENT_LOCAL, Sequence(0)..began, most, entry, accept);
-        if let Some(filter) = &mut state.filter {
-            filter.choose_past(&mut past, entry, depth);
+        let State { filter, devices, .. } = &mut *state;
+        if let Some(filter) = filter {
+            filter.choose_past(&mut past, entry, depth, &self.topic, devices);
         }
         self.note_backlog(&mut state, past, false);
     }
@@ -312,9 +362,16 @@ impl Subscription {
         let mut state = self.lock();
         self.segments_seen.store(self.topic.segments_mark(), Ordering::Relaxed);
         self.retire_former(&mut state);
+        if let Some(copier) = &mut state.copier {
+            // Nobody takes messages from other domains now, so nothing else would free the last copies.
+            if !copier.reclaim() {
+                self.topic.ask_again_later();
+            }
+        }
         if self.record().is_some_and(|record| record.held.iter().all(held::is_free)) {
             state.peers.bury();
-        } else if state.peers.has_retired() {
+            state.devices.bury();
+        } else if state.peers.has_retired() || state.devices.has_retired() {
             self.topic.ask_again_later();
         }
     }
@@ -327,6 +384,7 @@ impl Subscription {
             current.is_some_and(|current| current.load(Ordering::Acquire) == id)
         };
         state.peers.prune(is_current);
+        state.devices.retire_former(&self.topic);
         // It may have been retired; the long way finds it again.
         state.recent = None;
     }
@@ -358,7 +416,7 @@ impl Subscription {
     /// See [`TakeError`].
     #[inline]
     pub fn take(&self) -> Result<Option<Sample<'_>>, TakeError> {
-        Ok(self.take_protected()?.map(|raw| Sample { subscription: self, raw }))
+        Ok(self.take_protected(Purpose::Take)?.map(|raw| Sample { subscription: self, raw }))
     }
 
     /// Takes the next message for a caller that keeps it in its own books.
@@ -366,10 +424,41 @@ impl Subscription {
     /// # Errors
     /// See [`TakeError`].
     pub fn take_raw(&self) -> Result<Option<RawSample>, TakeError> {
+        self.take_raw_for(Purpose::Take)
+    }
+
+    /// Takes the next message in whatever memory domain it lies ([`RawSample::domain`]), without making a copy of it: for a caller
+    /// that copies it to its own memory anyway.
+    ///
+    /// # Errors
+    /// See [`TakeError`].
+    pub fn take_raw_as_it_lies(&self) -> Result<Option<RawSample>, TakeError> {
+        self.take_raw_for(Purpose::TakeAsItLies)
+    }
+
+    /// The device memory of a message that is held; `None` for one on the host.
+    pub fn device(&self, sample: &RawSample) -> Option<DeviceSample> {
+        self.device_of(&sample.taken)
+    }
+
+    /// The device memory of a message that is held.
+    pub(super) fn device_of(&self, taken: &Taken) -> Option<DeviceSample> {
+        let bytes = taken.on_device()?;
+        let domain = self.topic.domain(taken.row)?;
+        let memory = self.lock().devices.reach(&self.topic, domain, &bytes).ok()?;
+        DeviceSample::new(domain, bytes, memory)
+    }
+
+    fn take_raw_for(&self, purpose: Purpose) -> Result<Option<RawSample>, TakeError> {
         for _ in 0..self.topic.layout().capacity() {
-            let Some(taken) = self.take_protected()? else { return Ok(None) };
+            let Some(taken) = self.take_protected(purpose)? else { return Ok(None) };
             if let Some((header, len)) = taken.content() {
-                return Ok(Some(RawSample { ptr: taken.ptr, len, info: Taken::info(header), index: taken.index }));
+                let (mut ptr, mut domain) = (taken.ptr, DomainId::HOST);
+                if taken.row != HOST_ROW {
+                    let device = self.device_of(&taken).ok_or(TakeError::Corrupt)?;
+                    (ptr, domain) = (device.address(), device.domain());
+                }
+                return Ok(Some(RawSample { ptr, len, info: Taken::info(header), index: taken.index, domain, taken }));
             }
             // Its header has been overwritten: as good as lost.
             let _ = self.return_raw(taken.index);
@@ -379,7 +468,7 @@ impl Subscription {
     }
 
     #[inline]
-    fn take_protected(&self) -> Result<Option<Taken>, TakeError> {
+    fn take_protected(&self, purpose: Purpose) -> Result<Option<Taken>, TakeError> {
         if self.topic.participant().check_fork().is_err() {
             return Err(TakeError::Forked);
         }
@@ -388,10 +477,11 @@ impl Subscription {
             return Ok(None);
         }
         let mut state = self.lock();
-        match self.find(record, &mut state, Purpose::Take)? {
+        match self.find(record, &mut state, purpose)? {
             Found::Nothing => Ok(None),
             Found::Message(mut taken) => {
                 state.turn = state.turn.wrapping_add(1).max(1);
+                state.count(Some(record), taken::MESSAGES, 1);
                 taken.index.turn = state.turn;
                 if let Some(turn) = self.turns.get(usize::from(taken.index.place)) {
                     turn.store(state.turn, Ordering::Relaxed);
