@@ -6,10 +6,11 @@ import shutil
 import socket
 import subprocess
 import tempfile
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
-from processes import Process
+from processes import Process, run
 
 
 def free_domain():
@@ -69,3 +70,54 @@ def node(ros):
     yield start
     for process in reversed(running):
         process.stop()
+
+
+@pytest.fixture(scope='session')
+def need(ros):
+    """
+    Skips a test that needs what is not installed, and says what that is.
+
+    `need(command='action')` is the command `ros2 action`, `need(package='lifecycle')` a package.
+    """
+    commands = {entry.name for entry in entry_points(group='ros2cli.command')}
+    packages = set(run(['ros2', 'pkg', 'list'], ros).split())
+
+    def need(*, command=None, package=None):
+        if command and command not in commands:
+            pytest.skip(f'the command `ros2 {command}` is not installed')
+        if package and package not in packages:
+            pytest.skip(f'the package {package} is not installed')
+
+    return need
+
+
+def pytest_configure(config):
+    config.addinivalue_line('markers', 'row(name): the line of the table of commands that this test stands for')
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = (yield).get_result()
+    report.rows = [mark.args[0] for mark in item.iter_markers('row')]
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Prints the table of commands: a tick where all tests of a row passed."""
+    table = {}
+    for outcome in ('passed', 'skipped', 'failed', 'error'):
+        for report in terminalreporter.stats.get(outcome, []):
+            for row in getattr(report, 'rows', []):
+                table.setdefault(row, []).append((outcome, report))
+    if not table:
+        return
+    terminalreporter.write_sep('=', f'ros2 over {os.environ.get("HAZCAT_TEST_RMW", "rmw_hazcat_rs")}')
+    for row in sorted(table):
+        outcomes = {outcome for outcome, _ in table[row]}
+        if outcomes & {'failed', 'error'}:
+            mark, why = '\u2717', ''
+        elif 'skipped' in outcomes:
+            mark = '-'
+            why = next(str(report.longrepr[2]) for outcome, report in table[row] if outcome == 'skipped')
+        else:
+            mark, why = '\u2713', ''
+        terminalreporter.write_line(f'{mark} {row:<28}{why}'.rstrip())

@@ -33,6 +33,7 @@ def ask(request, ros, pair):
     return ask
 
 
+@pytest.mark.row('topic list')
 def test_topic_list(ask):
     lines = ask('topic', 'list', '-t').splitlines()
     assert '/chatter [std_msgs/msg/String]' in lines
@@ -41,6 +42,7 @@ def test_topic_list(ask):
     assert not [line for line in lines if re.match(r'/?(rt|rq|rr)/', line)]
 
 
+@pytest.mark.row('topic info -v')
 def test_topic_info(ask):
     text = ask('topic', 'info', '-v', '/chatter')
     assert 'Type: std_msgs/msg/String' in text
@@ -57,16 +59,20 @@ def test_topic_info(ask):
     assert 'History (Depth): KEEP_LAST (10)' in subscription
 
 
+@pytest.mark.row('topic type')
+@pytest.mark.row('topic find')
 def test_topic_type_and_find(ask):
     assert ask('topic', 'type', '/chatter').strip() == 'std_msgs/msg/String'
     assert '/chatter' in ask('topic', 'find', 'std_msgs/msg/String').splitlines()
 
 
+@pytest.mark.row('node list')
 def test_node_list(ask):
     lines = ask('node', 'list').splitlines()
     assert sorted(line for line in lines if line in ('/talker', '/listener')) == ['/listener', '/talker']
 
 
+@pytest.mark.row('node info')
 def test_node_info(ask):
     talker = ask('node', 'info', '/talker')
     publishers = re.search(r'Publishers:\n(.*?)  Service Servers:', talker, re.DOTALL)[1]
@@ -77,42 +83,44 @@ def test_node_info(ask):
     assert '/chatter: std_msgs/msg/String' in subscriptions
 
 
+@pytest.mark.row('service list')
 def test_service_list(ask):
     assert '/talker/list_parameters [rcl_interfaces/srv/ListParameters]' in ask('service', 'list', '-t').splitlines()
 
 
+@pytest.mark.row('service type')
 def test_service_type(ros, pair):
     run(['ros2', 'daemon', 'start'], ros)
     assert run(['ros2', 'service', 'type', '/talker/list_parameters'], ros).strip() == 'rcl_interfaces/srv/ListParameters'
 
 
+@pytest.mark.row('param list')
 def test_param_list(ask):
     assert 'use_sim_time' in ask('param', 'list', '/talker')
     everything = ask('param', 'list')
     assert '/talker:' in everything and '/listener:' in everything
 
 
-def test_param_get_and_set(ask):
-    assert 'False' in ask('param', 'get', '/listener', 'use_sim_time')
-    assert 'Set parameter successful' in ask('param', 'set', '/listener', 'use_sim_time', 'false')
-
-
+@pytest.mark.row('topic echo')
 def test_topic_echo(ask, ros):
     """`echo` takes the type from the graph, by the daemon or without it."""
     assert re.search(r"data: '?Hello World: \d+", ask('topic', 'echo', '--once', '/chatter'))
 
 
+@pytest.mark.row('topic hz')
 def test_topic_hz(ros, pair):
     with Process(['ros2', 'topic', 'hz', '/chatter'], ros) as hz:
         line = hz.wait_for('average rate', timeout=60)
         assert 0.8 < float(line.split(':')[1]) < 1.25, hz.output
 
 
+@pytest.mark.row('topic bw')
 def test_topic_bw(ros, pair):
     with Process(['ros2', 'topic', 'bw', '/chatter'], ros) as bandwidth:
         bandwidth.wait_for('B/s', timeout=60)
 
 
+@pytest.mark.row('topic pub')
 def test_topic_pub(ros, pair):
     _, ear = pair
     run(['ros2', 'topic', 'pub', '--times', '1', '-w', '1', '/chatter', 'std_msgs/msg/String', '{data: "from the shell"}'],
