@@ -110,7 +110,7 @@ def pytest_terminal_summary(terminalreporter):
                 table.setdefault(row, []).append((outcome, report))
     if not table:
         return
-    terminalreporter.write_sep('=', f'ros2 over {os.environ.get("HAZCAT_TEST_RMW", "rmw_hazcat_rs")}')
+    lines = []
     for row in sorted(table):
         outcomes = {outcome for outcome, _ in table[row]}
         if outcomes & {'failed', 'error'}:
@@ -120,4 +120,10 @@ def pytest_terminal_summary(terminalreporter):
             why = next(str(report.longrepr[2]) for outcome, report in table[row] if outcome == 'skipped')
         else:
             mark, why = '\u2713', ''
-        terminalreporter.write_line(f'{mark} {row:<28}{why}'.rstrip())
+        lines.append(f'{mark} {row:<28}{why}'.rstrip())
+    terminalreporter.write_sep('=', f'ros2 over {os.environ.get("HAZCAT_TEST_RMW", "rmw_hazcat_rs")}')
+    terminalreporter.write_line('\n'.join(lines))
+    # For scripts/test, which shows it at its end.
+    results = Path(os.environ['HAZCAT_TEST_RESULTS'])
+    results.mkdir(parents=True, exist_ok=True)
+    (results / 'ros2_commands.txt').write_text('\n'.join(lines) + '\n')

@@ -128,6 +128,9 @@ fn serialized_and_typed_sides_understand_each_other() {
     let mut message = serialized();
     ok(unsafe { rmw_serialize(std::ptr::from_ref(&sent).cast(), pair(), &mut message) });
     let mut limit = 0;
+    let none = std::ptr::null();
+    let code = unsafe { rmw_get_serialized_message_size(none, std::ptr::null(), &mut limit) };
+    assert!(fails(code, ffi::RMW_RET_UNSUPPORTED).contains("without a type"));
     ok(unsafe { rmw_get_serialized_message_size(pair(), std::ptr::null(), &mut limit) });
     assert_eq!(limit, message.buffer_length, "a plain message always takes as much");
 
