@@ -2,7 +2,7 @@
 
 use std::ffi::{c_char, c_void};
 
-use super::check_new_name;
+use super::{check_new_name, creating_node};
 use crate::entity::client::Client;
 use crate::entity::handle::{entity, into_data, reclaim};
 use crate::error::{guard, guard_ptr, not_null, required, required_mut, required_str, Code, Context as _, Failure};
@@ -24,7 +24,7 @@ pub unsafe extern "C" fn rmw_create_client(
 ) -> *mut ffi::rmw_client_t {
     guard_ptr(|| {
         // SAFETY: see the function's own contract.
-        let node = unsafe { entity(node) }?;
+        let node = unsafe { creating_node(node) }?;
         not_null(type_support, "type_support")?;
         // SAFETY: see the function's own contract.
         let service = unsafe { required_str(service_name, "service_name") }?;

@@ -33,8 +33,25 @@ pub mod subscription;
 pub mod take;
 pub mod wait;
 
+use crate::entity::handle::entity;
+use crate::entity::node::Node;
 use crate::error::{Code, Failure, Result};
+use crate::ffi;
 use crate::names::{check_topic_name, NameProblem};
+
+/// The node that an endpoint is to be created in. After the shutdown of its context there are no new ones.
+///
+/// # Safety
+/// As [`entity`]'s.
+#[track_caller]
+unsafe fn creating_node<'a>(node: *const ffi::rmw_node_t) -> Result<&'a Node> {
+    // SAFETY: forwarded from the caller.
+    let node = unsafe { entity(node) }?;
+    if node.context().is_shut_down() {
+        return Err(Failure::error("the context has been shut down"));
+    }
+    Ok(node)
+}
 
 /// "Invalid argument" for a name that is none.
 #[track_caller]

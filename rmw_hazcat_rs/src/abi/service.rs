@@ -4,7 +4,7 @@ use std::ffi::{c_char, c_void};
 
 use hazcat_core::Gid;
 
-use super::check_new_name;
+use super::{check_new_name, creating_node};
 use crate::entity::handle::{entity, into_data, reclaim};
 use crate::entity::service::Service;
 use crate::error::{guard, guard_ptr, not_null, required, required_mut, required_str, Context as _};
@@ -26,7 +26,7 @@ pub unsafe extern "C" fn rmw_create_service(
 ) -> *mut ffi::rmw_service_t {
     guard_ptr(|| {
         // SAFETY: see the function's own contract.
-        let node = unsafe { entity(node) }?;
+        let node = unsafe { creating_node(node) }?;
         not_null(type_support, "type_support")?;
         // SAFETY: see the function's own contract.
         let service = unsafe { required_str(service_name, "service_name") }?;

@@ -4,7 +4,7 @@ use std::ffi::c_char;
 
 use hazcat_core::graph::EndpointKind;
 
-use super::{check_new_name, content_filter};
+use super::{check_new_name, content_filter, creating_node};
 use crate::attributes::Attributes;
 use crate::entity::handle::{entity, into_data, reclaim};
 use crate::entity::subscription::Subscription;
@@ -52,7 +52,7 @@ pub unsafe extern "C" fn rmw_create_subscription(
 ) -> *mut ffi::rmw_subscription_t {
     guard_ptr(|| {
         // SAFETY: see the function's own contract.
-        let node = unsafe { entity(node) }?;
+        let node = unsafe { creating_node(node) }?;
         not_null(type_support, "type_support")?;
         // SAFETY: see the function's own contract.
         let topic = unsafe { required_str(topic_name, "topic_name") }?;

@@ -1,6 +1,7 @@
 //! Wait sets and the wait itself.
 
 use std::ffi::c_void;
+use std::sync::Arc;
 use std::time::Duration;
 
 use hazcat_core::{WaitOutcome, Waitable};
@@ -8,12 +9,13 @@ use hazcat_core::{WaitOutcome, Waitable};
 use super::event::waitable_of;
 use super::init;
 use crate::entity::client::Client;
+use crate::entity::context::Context;
 use crate::entity::guard_condition::GuardCondition;
 use crate::entity::handle::{entity, into_data, reclaim};
 use crate::entity::service::Service;
 use crate::entity::subscription::Subscription;
 use crate::entity::wait_set::WaitSet;
-use crate::error::{guard, guard_ptr, Code, Context as _, Failure};
+use crate::error::{guard, guard_ptr, Code, Context as _, Failure, Result};
 use crate::ffi;
 use crate::identity;
 use crate::qos::time_nanos;
@@ -83,6 +85,17 @@ impl Entries {
         Self { pointers: std::ptr::null_mut(), count: 0 }
     }
 
+    /// Sets all to null.
+    ///
+    /// # Safety
+    /// As for [`Entries::new`].
+    unsafe fn clear(&self) {
+        for index in 0..self.count {
+            // SAFETY: less than the count.
+            unsafe { self.pointers.wrapping_add(index).write(std::ptr::null_mut()) };
+        }
+    }
+
     /// Calls `each` with the entities until it answers `false`; tells whether it never did.
     ///
     /// # Safety
@@ -149,6 +162,36 @@ impl All {
             && unsafe {
                 self.events.visit::<ffi::rmw_event_t>(|event| waitable_of(event).is_none_or(|event| each(&event)))
             };
+    }
+
+    /// Refuses entities of another context than the wait set's: their publishers would ring a bell that is not there.
+    /// (Guard conditions and events are of this process alone and may be anybody's.)
+    ///
+    /// # Safety
+    /// The arrays hold what rmw says, and all of it lives.
+    unsafe fn check_context(&self, own: &Arc<Context>) -> Result<()> {
+        let mut stranger = None;
+        let mut check = |context: &Arc<Context>, name: &dyn Fn() -> String| {
+            if !Arc::ptr_eq(context, own) {
+                stranger = Some(name());
+            }
+            stranger.is_none()
+        };
+        // SAFETY: by the caller's contract, here and below.
+        let _ = unsafe {
+            self.subscriptions.visit::<Subscription>(|s| check(s.context(), &|| format!("topic '{}'", s.topic())))
+        }
+            // SAFETY: as above.
+            && unsafe { self.services.visit::<Service>(|s| check(s.context(), &|| format!("service '{}'", s.name()))) }
+            // SAFETY: as above.
+            && unsafe { self.clients.visit::<Client>(|c| check(c.context(), &|| format!("service '{}'", c.name()))) };
+        let Some(stranger) = stranger else { return Ok(()) };
+        // rcl takes what is not null for ready.
+        for entries in [&self.subscriptions, &self.guard_conditions, &self.services, &self.clients, &self.events] {
+            // SAFETY: by the caller's contract.
+            unsafe { entries.clear() };
+        }
+        Err(Failure::invalid(format!("{stranger}: the wait set belongs to another context")))
     }
 
     /// Sets to null what is not ready; tells whether anything is left.
@@ -222,6 +265,8 @@ pub unsafe extern "C" fn rmw_wait(
                 // SAFETY: see above.
                 .map_or_else(Entries::none, |a| unsafe { Entries::new(a.events, a.event_count) }),
         };
+        // SAFETY: rmw's contract for the arrays.
+        unsafe { all.check_context(wait_set.context()) }?;
         // SAFETY: null or a duration.
         let timeout = unsafe { wait_timeout.as_ref() }.and_then(|time| {
             let nanos = time_nanos(*time);

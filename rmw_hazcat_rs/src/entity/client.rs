@@ -157,6 +157,16 @@ impl Client {
         self.requests.gid()
     }
 
+    /// Its service's name.
+    pub fn name(&self) -> &str {
+        &self.service
+    }
+
+    /// The context it was made in.
+    pub fn context(&self) -> &Arc<Context> {
+        &self.context
+    }
+
     /// Its QoS in both directions.
     pub fn qos(&self) -> &Qos {
         &self.attributes.qos

@@ -89,6 +89,16 @@ impl Service {
         Ok(server)
     }
 
+    /// Its service's name.
+    pub fn name(&self) -> &str {
+        &self.service
+    }
+
+    /// The context it was made in.
+    pub fn context(&self) -> &Arc<Context> {
+        &self.context
+    }
+
     /// Its QoS in both directions.
     pub fn qos(&self) -> &Qos {
         &self.qos

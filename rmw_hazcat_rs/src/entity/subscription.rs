@@ -207,6 +207,11 @@ impl Subscription {
         &self.kind
     }
 
+    /// The context it was made in.
+    pub fn context(&self) -> &Arc<Context> {
+        &self.context
+    }
+
     /// Its QoS.
     pub fn qos(&self) -> &Qos {
         &self.qos

@@ -28,6 +28,11 @@ impl WaitSet {
         self.context.allocator()
     }
 
+    /// The context it was made in.
+    pub fn context(&self) -> &Arc<Context> {
+        &self.context
+    }
+
     /// The wait set in the core.
     pub fn core(&self) -> &hazcat_core::WaitSet {
         &self.core
