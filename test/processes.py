@@ -77,6 +77,10 @@ class Process:
     def kill(self):
         self._signal(signal.SIGKILL)
 
+    def signal(self, number):
+        """Sends a signal to the program and its children."""
+        self._signal(number)
+
     def stop(self, patience=10):
         """Interrupts the program, and kills what is left of its process group."""
         if self.running():
