@@ -17,12 +17,17 @@ impl Told {
         self.0.load(Ordering::SeqCst)
     }
 
+    /// What [`tell`] is registered with.
+    pub fn data(&self) -> *const c_void {
+        std::ptr::from_ref(&self.0).cast()
+    }
+
     pub fn register(&self, event: &mut ffi::rmw_event_t) {
-        ok(unsafe { rmw_event_set_callback(event, Some(tell), std::ptr::from_ref(&self.0).cast()) });
+        ok(unsafe { rmw_event_set_callback(event, Some(tell), self.data()) });
     }
 }
 
-unsafe extern "C" fn tell(data: *const c_void, events: usize) {
+pub unsafe extern "C" fn tell(data: *const c_void, events: usize) {
     unsafe { &*data.cast::<AtomicUsize>() }.fetch_add(events, Ordering::SeqCst);
 }
 

@@ -21,6 +21,7 @@ mod matching;
 mod options;
 mod processes;
 mod pubsub;
+mod service_deaths;
 mod services;
 mod support;
 mod types;

@@ -112,6 +112,38 @@ fn server() {
     }
 }
 
+/// Takes requests and never answers, until it is killed. Publishes those that it has.
+#[test]
+#[ignore = "a part of other tests"]
+fn sink() {
+    let Some(domain) = domain() else { return };
+    let mut context = Context::new(domain);
+    let (waits, node) = (context.wait_set(), context.node("sink"));
+    let service = node.service("/ask", ask());
+    let taken = node.publisher("/taken", pair(), &qos());
+    loop {
+        let mut what = For { services: vec![unsafe { (*service.0).data }], ..For::default() };
+        ok(waits.wait(&mut what, None));
+        if let Some((request, _)) = crate::services::take_request(&service) {
+            taken.publish(&request);
+        }
+    }
+}
+
+/// Asks without end, never looks for answers, until it is killed.
+#[test]
+#[ignore = "a part of other tests"]
+fn asker() {
+    let Some(domain) = domain() else { return };
+    let mut context = Context::new(domain);
+    let node = context.node("asker");
+    let client = node.client("/ask", ask());
+    for id in 0.. {
+        crate::services::send(&client, id);
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
 #[test]
 fn messages_cross_processes_and_the_dead_leave_the_graph() {
     let domain = new_domain();

@@ -7,30 +7,30 @@ use rmw_hazcat_rs::abi::service::{rmw_send_response, rmw_take_request};
 use rmw_hazcat_rs::ffi;
 use std::time::Duration;
 
-fn send(client: &Client<'_>, id: u64) -> i64 {
+pub fn send(client: &Client<'_>, id: u64) -> i64 {
     let (request, mut number) = (Pair { id, ..Pair::default() }, 0);
     ok(unsafe { rmw_send_request(client.0, std::ptr::from_ref(&request).cast(), &mut number) });
     number
 }
 
-fn take_request(service: &Service<'_>) -> Option<(Pair, ffi::rmw_service_info_t)> {
+pub fn take_request(service: &Service<'_>) -> Option<(Pair, ffi::rmw_service_info_t)> {
     let (mut request, mut info, mut taken) = (Pair::default(), ffi::rmw_service_info_t::default(), false);
     ok(unsafe { rmw_take_request(service.0, &mut info, std::ptr::from_mut(&mut request).cast(), &mut taken) });
     taken.then_some((request, info))
 }
 
-fn respond(service: &Service<'_>, id: &ffi::rmw_request_id_t, text: &str) {
+pub fn respond(service: &Service<'_>, id: &ffi::rmw_request_id_t, text: &str) {
     let (mut id, mut response) = (*id, Text::of(text));
     ok(unsafe { rmw_send_response(service.0, &mut id, std::ptr::from_mut(&mut response).cast()) });
 }
 
-fn take_response(client: &Client<'_>) -> Option<(String, i64)> {
+pub fn take_response(client: &Client<'_>) -> Option<(String, i64)> {
     let (mut response, mut info, mut taken) = (Text::new(), ffi::rmw_service_info_t::default(), false);
     ok(unsafe { rmw_take_response(client.0, &mut info, std::ptr::from_mut(&mut response).cast(), &mut taken) });
     taken.then(|| (response.get(), info.request_id.sequence_number))
 }
 
-fn is_available(node: &Node, client: &Client<'_>) -> bool {
+pub fn is_available(node: &Node, client: &Client<'_>) -> bool {
     let mut available = false;
     ok(unsafe { rmw_service_server_is_available(node.0, client.0, &mut available) });
     available
@@ -122,4 +122,82 @@ fn availability_follows_the_server() {
     until("the server's appearance", || is_available(&client_node, &client));
     drop(service);
     until("the server's disappearance", || !is_available(&client_node, &client));
+}
+
+/// Every server answers every request; the client tells the answers apart by nothing, as over DDS.
+#[test]
+fn two_servers_both_answer() {
+    let domain = new_domain();
+    let (mut here, mut there) = (Context::new(domain), Context::new(domain));
+    let (one, other) = (here.node("one"), there.node("other"));
+    let servers = [one.service("/ask", ask()), other.service("/ask", ask())];
+    let clients = [one.client("/ask", ask()), other.client("/ask", ask())];
+    for (at, client) in clients.iter().enumerate() {
+        let number = send(client, at as u64);
+        for (name, server) in ["first", "second"].into_iter().zip(&servers) {
+            let (request, info) = take_request(server).expect("a request for each server");
+            assert_eq!((request.id, info.request_id.sequence_number), (at as u64, number));
+            respond(server, &info.request_id, name);
+        }
+        assert_eq!(take_response(client), Some(("first".into(), number)));
+        assert_eq!(take_response(client), Some(("second".into(), number)));
+    }
+    assert!(clients.iter().all(|client| take_response(client).is_none()));
+}
+
+#[test]
+fn a_thousand_requests_and_answers_wait_unread() {
+    const MANY: usize = 1000;
+    let mut context = Context::new(new_domain());
+    let node = context.node("deep");
+    let deep = ffi::rmw_qos_profile_t { depth: MANY, ..qos() };
+    let (service, client) = (node.service_with("/ask", ask(), &deep), node.client_with("/ask", ask(), &deep));
+    let numbers: Vec<i64> = (0..MANY as u64).map(|id| send(&client, id)).collect();
+    for id in 0..MANY as u64 {
+        let (request, info) = take_request(&service).expect("none is lost");
+        assert_eq!(request.id, id);
+        respond(&service, &info.request_id, &id.to_string());
+    }
+    for (id, number) in numbers.into_iter().enumerate() {
+        assert_eq!(take_response(&client), Some((id.to_string(), number)));
+    }
+    assert!(take_response(&client).is_none());
+}
+
+/// Ten thousand, where the first endpoint says so.
+#[test]
+fn ten_thousand_requests_wait_unread() {
+    let mut context = Context::new(new_domain());
+    let node = context.node("deep");
+    let deep = ffi::rmw_qos_profile_t { depth: 10_000, ..qos() };
+    let (service, client) = (node.service_with("/ask", ask(), &deep), node.client("/ask", ask()));
+    for id in 0..10_000 {
+        send(&client, id);
+    }
+    for id in 0..10_000 {
+        assert_eq!(take_request(&service).expect("none is lost").0.id, id);
+    }
+}
+
+#[test]
+fn every_request_and_every_answer_is_called_back() {
+    use crate::events::Told;
+    use rmw_hazcat_rs::abi::callbacks::{
+        rmw_client_set_on_new_response_callback, rmw_service_set_on_new_request_callback,
+    };
+    let domain = new_domain();
+    let (mut here, mut there) = (Context::new(domain), Context::new(domain));
+    let (one, other) = (here.node("one"), there.node("other"));
+    let (service, client) = (one.service("/ask", ask()), other.client("/ask", ask()));
+    let (requests, answers) = (Told::default(), Told::default());
+    ok(unsafe { rmw_service_set_on_new_request_callback(service.0, Some(crate::events::tell), requests.data()) });
+    ok(unsafe { rmw_client_set_on_new_response_callback(client.0, Some(crate::events::tell), answers.data()) });
+    for round in 1..=50 {
+        send(&client, round as u64);
+        until("the request's callback", || requests.events() == round);
+        let (_, info) = take_request(&service).unwrap();
+        respond(&service, &info.request_id, "yes");
+        until("the answer's callback", || answers.events() == round);
+        assert!(take_response(&client).is_some());
+    }
 }

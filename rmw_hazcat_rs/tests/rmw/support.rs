@@ -157,15 +157,23 @@ impl Node {
     }
 
     pub fn client(&self, service: &str, kind: *const ServiceHandle) -> Client<'_> {
+        self.client_with(service, kind, &qos())
+    }
+
+    pub fn client_with(&self, service: &str, kind: *const ServiceHandle, qos: &ffi::rmw_qos_profile_t) -> Client<'_> {
         let service = CString::new(service).unwrap();
-        let client = unsafe { rmw_create_client(self.0, kind, service.as_ptr(), &qos()) };
+        let client = unsafe { rmw_create_client(self.0, kind, service.as_ptr(), qos) };
         assert!(!client.is_null(), "{}", error());
         Client(client, self)
     }
 
     pub fn service(&self, service: &str, kind: *const ServiceHandle) -> Service<'_> {
+        self.service_with(service, kind, &qos())
+    }
+
+    pub fn service_with(&self, service: &str, kind: *const ServiceHandle, qos: &ffi::rmw_qos_profile_t) -> Service<'_> {
         let service = CString::new(service).unwrap();
-        let server = unsafe { rmw_create_service(self.0, kind, service.as_ptr(), &qos()) };
+        let server = unsafe { rmw_create_service(self.0, kind, service.as_ptr(), qos) };
         assert!(!server.is_null(), "{}", error());
         Service(server, self)
     }
