@@ -65,7 +65,7 @@ impl Config {
         Self::from_variables(env::var_os)
     }
 
-    fn from_variables(variable: impl Fn(&'static str) -> Option<OsString>) -> Result<Self, ConfigError> {
+    pub(crate) fn from_variables(variable: impl Fn(&'static str) -> Option<OsString>) -> Result<Self, ConfigError> {
         let mut config = Self::default();
         let get = |name| variable(name).filter(|value| !value.is_empty());
         let error = |variable, value: &OsString, expected| ConfigError { variable, value: value.clone(), expected };

@@ -72,6 +72,9 @@ pub mod directory;
 #[cfg(not(loom))]
 pub mod domain;
 #[cfg(not(loom))]
+#[doc(hidden)]
+pub mod fuzz;
+#[cfg(not(loom))]
 pub mod graph;
 #[cfg(not(loom))]
 pub mod inspect;

@@ -138,6 +138,25 @@ fn encode_record(graph: &ParticipantGraph, sequence: u64) -> Vec<u8> {
     record
 }
 
+/// Makes the header and the checksum of a file's bytes right for the graph that stands in them; for fuzzing.
+pub(crate) fn seal(bytes: &mut [u8], identity: Identity, length: usize) {
+    let (start, record) = (RECORD as usize + RECORD_HEADER, RECORD as usize);
+    let Some(graph) = bytes.get(start..start + length) else { return };
+    let check = record_checksum(0, graph);
+    for (at, word) in [
+        (0, MAGIC),
+        (8, VERSION),
+        (16, identity.word()),
+        (record, 0),
+        (record + 8, length as u64),
+        (record + 16, check),
+    ] {
+        if let Some(to) = bytes.get_mut(at..at + 8) {
+            to.copy_from_slice(&word.to_le_bytes());
+        }
+    }
+}
+
 /// Covers the length as well: `checksum` begins with it.
 fn record_checksum(sequence: u64, graph: &[u8]) -> u64 {
     checksum(CHECKSUM_SEED ^ sequence, graph)

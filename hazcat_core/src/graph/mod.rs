@@ -30,6 +30,18 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
+/// The bytes of a graph, as they stand in its participant's file.
+pub(crate) fn encode_graph(graph: &ParticipantGraph) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    codec::encode(graph, &mut bytes);
+    bytes
+}
+
+/// The graph that such bytes mean.
+pub(crate) fn decode_graph(identity: Identity, bytes: &[u8]) -> Result<ParticipantGraph, DecodeError> {
+    codec::decode(identity, bytes)
+}
+
 /// Why a change of one's own graph did not happen. Nothing has changed then.
 #[derive(Debug, thiserror::Error)]
 pub enum GraphError {
