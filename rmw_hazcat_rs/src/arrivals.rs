@@ -15,12 +15,15 @@ use crate::entity::events::EndpointEvents;
 use crate::entity::lock;
 use crate::ffi;
 
-/// Watches one subscription for new messages.
+/// Further than any ring moves.
+const NEVER: u64 = u64::MAX;
+
+/// Watches one subscription for new messages. Each is told of once, to whichever callback is there first.
 pub struct ArrivalWatch {
     subscription: Arc<Subscription>,
     /// Most messages that can be unread at a time.
     depth: u64,
-    /// How far the ring had moved when somebody was told last.
+    /// How far the ring had moved when somebody was told last; [`NEVER`] if nobody ever was.
     seen: AtomicU64,
     /// Who wants to know; the dispatcher watches while anybody does.
     interest: Mutex<Interest>,
@@ -47,7 +50,7 @@ impl ArrivalWatch {
         Arc::new(Self {
             subscription: Arc::clone(subscription),
             depth,
-            seen: AtomicU64::new(0),
+            seen: AtomicU64::new(NEVER),
             interest: Mutex::default(),
             slot: CallbackSlot::default(),
         })
@@ -59,7 +62,7 @@ impl ArrivalWatch {
         self.subscription.arrivals()
     }
 
-    /// Registers a callback, or none; it is told at once of what lies there unread.
+    /// Registers a callback, or none; it is told at once of what lies there unread and nobody was told of yet.
     pub fn set_callback(
         self: &Arc<Self>,
         dispatcher: &Dispatcher,
@@ -71,10 +74,14 @@ impl ArrivalWatch {
             self.change_interest(dispatcher, |interest| interest.callback = false);
             return;
         }
-        self.slot.set(callback, user_data, |_| {
-            self.seen.store(self.arrived(), Ordering::Relaxed);
-            if self.subscription.has_data() {
-                usize::try_from(self.subscription.unread_estimate().max(1)).unwrap_or(usize::MAX)
+        self.slot.set(callback, user_data, |noted| {
+            let arrived = self.arrived();
+            let before = self.seen.swap(arrived, Ordering::Relaxed);
+            // With a new filter, or with none any more, the count is another: then all that is unread counts as new.
+            let new = usize::try_from(arrived.checked_sub(before).unwrap_or(NEVER)).unwrap_or(usize::MAX);
+            let untold = noted.saturating_add(new);
+            if untold > 0 && self.subscription.has_data() {
+                untold.min(usize::try_from(self.subscription.unread_estimate().max(1)).unwrap_or(usize::MAX))
             } else {
                 0
             }

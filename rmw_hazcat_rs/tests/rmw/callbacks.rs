@@ -44,6 +44,41 @@ fn messages_are_told_of_before_and_after() {
     assert_eq!(counter.load(Ordering::SeqCst), before, "nobody is called any more");
 }
 
+/// rclcpp replaces the callback when it sets one, and expects nothing to be counted twice.
+#[test]
+fn another_callback_is_told_only_of_what_none_was_told_of() {
+    let mut context = Context::new(new_domain());
+    let node = context.node("replaced");
+    let publisher = node.publisher("/t", pair(), &qos());
+    let subscription = node.subscription("/t", pair(), &qos());
+    let counters: [AtomicUsize; 3] = Default::default();
+    let set = |counter: Option<&AtomicUsize>| unsafe {
+        let callback = counter.map(|_| count as unsafe extern "C" fn(_, _));
+        let data = counter.map_or(std::ptr::null(), address);
+        ok(rmw_subscription_set_on_new_message_callback(subscription.0, callback, data));
+    };
+    let told = || counters.each_ref().map(|counter| counter.load(Ordering::SeqCst));
+    publisher.publish(&Pair::default());
+    set(Some(&counters[0]));
+    assert_eq!(told(), [1, 0, 0]);
+    set(Some(&counters[1]));
+    assert_eq!(told(), [1, 0, 0], "it was told of already");
+    publisher.publish(&Pair::default());
+    until("the callback", || told() == [1, 1, 0]);
+    set(None);
+    for _ in 0..4 {
+        publisher.publish(&Pair::default());
+    }
+    set(Some(&counters[2]));
+    assert_eq!(told(), [1, 1, 4], "what came while there was none");
+    set(None);
+    for _ in 0..6 {
+        assert!(subscription.take(&mut Pair::default()));
+    }
+    set(Some(&counters[2]));
+    assert_eq!(told(), [1, 1, 4], "nothing is there");
+}
+
 #[test]
 fn refused_messages_are_not_told_of() {
     let mut context = Context::new(new_domain());
