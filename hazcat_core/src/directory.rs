@@ -36,6 +36,8 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 const PREFIX: &str = "hazcat-";
+/// What a directory is called, with the user's id and a random number, until it is complete.
+const ASIDE: &str = ".hazcat-new-";
 const FOLDERS: [&str; 5] = [PARTICIPANTS, BELLS, TOPICS, PAYLOAD, SOCKETS];
 const PARTICIPANTS: &str = "participants";
 const BELLS: &str = "bells";
@@ -145,7 +147,10 @@ impl Directory {
         for folder in FOLDERS {
             let path = self.path.join(folder);
             match DirBuilder::new().mode(self.mode).create(&path) {
-                Ok(()) => self.set_mode(&path)?,
+                Ok(()) => {
+                    fault_point!("directory.ensure.folder-made");
+                    self.set_mode(&path)?;
+                }
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                     // A file or a symbolic link with a folder's name: nothing of ours is in it.
                     if fs::symlink_metadata(&path).is_ok_and(|meta| !meta.is_dir()) {
@@ -196,11 +201,15 @@ impl Directory {
     fn create(&self) -> Result<(), DirectoryError> {
         let root = self.path.parent().unwrap_or(Path::new("/"));
         let us = nix::unistd::geteuid().as_raw();
-        erase::remove_old(root, &format!(".hazcat-new-{us}-"), |path| fs::remove_dir(path));
-        let aside = root.join(format!(".hazcat-new-{us}-{:016x}", random_u64()));
+        self.remove_abandoned_directories();
+        let aside = root.join(format!("{ASIDE}{us}-{:016x}", random_u64()));
         let fail = |error| DirectoryError::from(FileError::from_io(&self.path, 0, error));
         DirBuilder::new().mode(self.mode).create(&aside).map_err(fail)?;
+        fault_point!("directory.create.aside-made");
         let made = self.set_mode(&aside).and_then(|()| {
+            fault_point!("directory.create.mode-set");
+            // Says that it is not abandoned. Who took it for that a moment ago makes us start over.
+            let _begun = erase::lock_directory(&aside).map_err(fail)?;
             match renameat2(AT_FDCWD, &aside, AT_FDCWD, &self.path, RenameFlags::RENAME_NOREPLACE) {
                 Ok(()) | Err(Errno::EEXIST) => Ok(()),
                 // A file system without RENAME_NOREPLACE: plain rename replaces an empty directory at most.
@@ -211,6 +220,7 @@ impl Directory {
                 Err(errno) => Err(fail(errno.into())),
             }
         });
+        fault_point!("directory.create.renamed");
         // There only where somebody else was first.
         let _ = fs::remove_dir(&aside);
         made

@@ -43,6 +43,7 @@ pub fn ring(bell: &AtomicU32, last: &AtomicU64, wake: impl FnOnce(&AtomicU32)) {
     }
     // SYNC bell: Release; what was made ready before is visible to who sees the new value.
     let left = bell.fetch_add(1, Ordering::AcqRel).wrapping_add(1);
+    fault_point!("ring.before-wake");
     if planted(Fault::RememberedBeforeWake) {
         last.store(u64::from(left), Ordering::Relaxed);
     }

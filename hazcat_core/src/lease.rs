@@ -163,6 +163,7 @@ impl Lease {
             Err(FileError::Corrupt { .. }) if Self::remove_impostor(directory) => return Ok(None),
             other => other?,
         };
+        fault_point!("lease.acquire.opened");
         let Ok(file) = guarded.get() else { return Ok(None) };
         let id = FileId::of(&file.metadata().map_err(fail)?);
 
@@ -184,7 +185,9 @@ impl Lease {
                 }
                 // Who has lost an earlier lease file may still be using it all.
                 if !lost {
+                    fault_point!("lease.acquire.gate-alone");
                     directory.remove_contents();
+                    fault_point!("lease.acquire.healed");
                 }
             }
         }
@@ -192,16 +195,20 @@ impl Lease {
         if !ofd_lock::try_lock(file, GATE, LockKind::Shared).map_err(fail)? || !still_means(path, id) {
             return Ok(None);
         }
+        fault_point!("lease.acquire.gate-shared");
         // From here to the end of this function nobody removes the directory.
         directory.ensure()?;
         check_header(file, path)?;
         let Some(index) = take_byte(file, &named).map_err(fail)? else {
             return Err(LeaseError::Full { path: path.to_path_buf(), limit: MAX_PARTICIPANTS });
         };
+        fault_point!("lease.acquire.byte-taken");
         let generation = next_generation(file, index).map_err(fail)?;
+        fault_point!("lease.acquire.generation-written");
         let corrupt = || FileError::Corrupt { path: path.to_path_buf(), what: "generation out of range" };
         let identity = Identity::new(index, generation).ok_or_else(corrupt)?;
         ofd_lock::unlock(file, GATE).map_err(fail)?;
+        fault_point!("lease.acquire.joined");
         Ok(Some(Self {
             files: RwLock::new(vec![HeldFile { file: guarded, id }]),
             path: path.to_path_buf(),
@@ -303,6 +310,7 @@ impl Lease {
         let files = std::mem::take(&mut *self.files.write().unwrap_or_else(PoisonError::into_inner));
         if let Some(id) = files.last().map(|held| held.id) {
             drop(files);
+            fault_point!("lease.release.closed");
             self.remove_if_last(directory, id);
         }
     }
@@ -334,6 +342,7 @@ impl Lease {
                 Neighbours::Some => return,
                 Neighbours::None => match ofd_lock::try_lock(file, GATE, LockKind::Exclusive) {
                     Ok(true) => {
+                        fault_point!("lease.release.gate-alone");
                         if self.look_around(file, id) == Neighbours::None && still_means(&self.path, id) {
                             directory.remove_all();
                         }

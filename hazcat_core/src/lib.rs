@@ -57,6 +57,9 @@
 //! | bytes of one publisher's messages | 1 GiB unless set otherwise | [`PublisherOptions::DEFAULT_BUDGET`] |
 //! | topic and type names | 900 bytes each | [`queue::layout::MAX_NAME`] |
 
+#[macro_use]
+pub mod fault;
+
 pub mod doorbell;
 pub mod history;
 pub mod ids;

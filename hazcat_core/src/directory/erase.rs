@@ -4,9 +4,9 @@
 //! following symbolic links, and emptied through their descriptors. In a directory that a group shares, a member could otherwise
 //! have the others remove files elsewhere.
 
-use super::{parse_hex, Directory, FOLDERS, SOCKETS};
+use super::{parse_hex, Directory, ASIDE, FOLDERS, SOCKETS};
 use crate::sys::seqpacket;
-use nix::fcntl::{open, openat, OFlag};
+use nix::fcntl::{open, openat, Flock, FlockArg, OFlag};
 use nix::sys::stat::Mode;
 use std::fs;
 use std::io;
@@ -59,13 +59,30 @@ impl Directory {
     /// The lease goes last: a process that finds it gone or replaced starts over.
     pub(crate) fn remove_all(&self) {
         self.remove_contents();
+        fault_point!("directory.remove.contents-gone");
         for folder in FOLDERS {
             let _ = fs::remove_dir(self.path().join(folder));
         }
+        fault_point!("directory.remove.folders-gone");
         let _ = fs::remove_file(self.lease_path());
+        fault_point!("directory.remove.lease-gone");
         // Fails where somebody has begun to make it anew, which is right; and where a group shares it and another member
         // made it, because /dev/shm is sticky: then it stays, empty.
         let _ = fs::remove_dir(self.path());
+        fault_point!("directory.remove.gone");
+        self.remove_abandoned_directories();
+    }
+
+    /// Removes directories that processes of this user were killed over before they were complete: nobody has them locked.
+    pub(super) fn remove_abandoned_directories(&self) {
+        let Some(root) = self.path().parent() else { return };
+        let prefix = format!("{ASIDE}{}-", nix::unistd::geteuid().as_raw());
+        for entry in fs::read_dir(root).into_iter().flatten().flatten() {
+            let ours = entry.file_name().to_str().is_some_and(|name| name.starts_with(&prefix));
+            if ours && lock_directory(&entry.path()).is_ok() {
+                let _ = fs::remove_dir(entry.path());
+            }
+        }
     }
 
     /// One of the folders; `None` where it, or the directory, is not there or is not a real one.
@@ -81,6 +98,12 @@ impl Directory {
 /// A path that means an open folder, whatever its name means.
 fn through(folder: &OwnedFd) -> PathBuf {
     PathBuf::from(format!("/proc/self/fd/{}", folder.as_raw_fd()))
+}
+
+/// Locks a directory that is not complete yet, until the answer is dropped or the process ends.
+pub(super) fn lock_directory(path: &Path) -> io::Result<Flock<OwnedFd>> {
+    let folder = open(path, OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC, Mode::empty())?;
+    Flock::lock(folder, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| errno.into())
 }
 
 /// Removes what was begun under a name with that prefix and not finished for a long time.

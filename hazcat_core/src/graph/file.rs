@@ -90,6 +90,14 @@ impl GraphFile {
             self.reserved = target;
         }
         self.settled = None;
+        fault_point!("graph.write.unwritten");
+        #[cfg(feature = "fault-points")]
+        {
+            // What a kill in the middle of the one system call may leave.
+            let half = record.len() / 2;
+            file.write_all_at(record.get(..half).unwrap_or_default(), RECORD).map_err(fail)?;
+            fault_point!("graph.write.torn");
+        }
         Ok(file.write_all_at(&record, RECORD).map_err(fail)?)
     }
 

@@ -190,9 +190,11 @@ impl Graph {
             registry.undo(undo);
             return Err(error);
         }
+        fault_point!("graph.change.written");
         *sequence = next;
         // Only pollers look there, and they look at the file too when they sweep.
         let _ = self.lease.announce_change(next);
+        fault_point!("graph.change.announced");
         self.replace(|participants| {
             participants.insert(graph.identity, Arc::new(graph));
             true

@@ -229,6 +229,7 @@ impl News {
         self.suspects.remove(&who);
         self.read_again.remove(&who);
         self.core.bury(who);
+        fault_point!("news.death.buried");
         findings.deaths.push(who);
         findings.graphs.push((who, None));
     }
@@ -342,6 +343,7 @@ impl News {
         let changed = !graphs.is_empty() && self.core.graph.apply(graphs);
         if !deaths.is_empty() {
             debug_log!("{}: gone: {deaths:?}", self.core.identity);
+            fault_point!("news.death.out-of-graph");
             for listener in self.core.listeners() {
                 for dead in &deaths {
                     guarded(|| listener.on_death(*dead));
@@ -352,6 +354,7 @@ impl News {
             guarded(|| self.core.graph.notify());
         }
         if !deaths.is_empty() {
+            fault_point!("news.death.told");
             self.core.bells.ring_all_own();
         }
     }

@@ -318,6 +318,7 @@ impl Bells {
         let fail = |error| FileError::from_io(&path, 0, error);
         let id = id_of(&file.metadata().map_err(fail)?);
         let page = BellPage::map(&file, &path)?;
+        fault_point!("bells.map-peer.mapped");
         slot.replace(Some(Box::new(PeerBells { identity: who, file: id, page })));
         Ok(())
     }

@@ -105,6 +105,7 @@ impl Core {
 
     fn remove_files_of(directory: &Directory, identity: Identity) {
         let _ = std::fs::remove_file(directory.participant_path(identity));
+        fault_point!("participant.files-half-removed");
         let _ = std::fs::remove_file(directory.bells_path(identity));
     }
 }
@@ -135,10 +136,13 @@ impl Participant {
     fn join_with(config: &Config, directory: &Directory, lease: &Arc<Lease>) -> Result<Arc<Self>, JoinError> {
         let identity = lease.identity();
         sweep(directory, lease);
+        fault_point!("participant.join.swept");
         let liveness = Arc::new(Liveness::new());
         // Before the participant's file, which is what others notice.
         let bells = Bells::create(directory, identity, Arc::clone(&liveness))?;
+        fault_point!("participant.join.bells-made");
         let graph = Graph::create(directory, Arc::clone(lease))?;
+        fault_point!("participant.join.graph-made");
         let core = Arc::new(Core {
             identity,
             config: config.clone(),
@@ -152,7 +156,9 @@ impl Participant {
         });
         let mut news = News::new(Arc::clone(&core));
         news.scan();
+        fault_point!("participant.join.scanned");
         let thread = NewsThread::start(news).map_err(JoinError::Thread)?;
+        fault_point!("participant.join.joined");
         Ok(Arc::new(Self { core, news: Mutex::new(Some(thread)) }))
     }
 
@@ -225,8 +231,11 @@ impl Participant {
                 return;
             }
             thread.stop();
+            fault_point!("participant.leave.news-stopped");
             self.core.graph.leave();
+            fault_point!("participant.leave.graph-left");
             Core::remove_files_of(&self.core.directory, self.core.identity);
+            fault_point!("participant.leave.files-removed");
         }
         if self.check_fork().is_err() {
             return;

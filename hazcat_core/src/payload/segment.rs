@@ -46,6 +46,7 @@ impl Segment {
         header.id.store(id.0, std::sync::atomic::Ordering::Relaxed);
         header.owner.store(owner.word(), std::sync::atomic::Ordering::Relaxed);
         new.publish()?;
+        fault_point!("segment.create.published");
         Ok(Self { id, mapping })
     }
 

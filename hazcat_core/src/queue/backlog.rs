@@ -122,6 +122,7 @@ fn notes_of(
     for position in 0..view.depth() {
         let Some(word) = view.read(position) else { continue };
         let Some(message) = view.protect(position, word, publisher, entry) else { continue };
+        fault_point!("backlog.protected");
         let header = segment_of(topic, record, message).and_then(|segment| {
             let header = segment.mapping().record::<ChunkHeader>(message.byte_offset())?;
             let (sequence, number) = (header.sequence(), header.number());

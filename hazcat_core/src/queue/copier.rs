@@ -78,11 +78,13 @@ impl Copier {
         let index = topic.claim_publisher()?;
         let full = CreateError::TableFull { topic: name(), kind: "publisher", limit: 0 };
         let record = topic.publisher(index).ok_or(full)?;
+        fault_point!("copier.join.taken");
         let instance = record.begin(me, Gid::default(), 0);
         record.domain.store(u32::from(row), Ordering::Relaxed);
         record.flags.store(COPIER, Ordering::Relaxed);
         // SYNC publisher-active
         record.state.store(ACTIVE, Ordering::Release);
+        fault_point!("copier.join.active");
         let mut pool = Pool::of_copies(allocator, index, row);
         pool.device = device;
         let nonce = instance as u32 & Claimant::NONCE_MASK;
@@ -213,9 +215,11 @@ impl Drop for Copier {
         }
         let Some(record) = self.topic.publisher(self.index) else { return };
         record.state.store(INACTIVE, Ordering::Release);
+        fault_point!("copier.leave.inactive");
         self.pool.reclaim(&self.topic, None);
         let empty = self.pool.is_empty();
         self.pool.leave_files(record, empty);
+        fault_point!("copier.leave.files-removed");
         // SYNC record-owner
         record.owner.store(if empty { 0 } else { orphan_word(random_u64()) }, Ordering::Release);
     }

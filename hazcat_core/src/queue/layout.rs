@@ -238,6 +238,7 @@ impl PublisherRecord {
         // SYNC instance: zero first, the new one last, for those who read the fields without protection.
         self.instance.store(0, Ordering::Relaxed);
         fence(Ordering::Release);
+        fault_point!("publisher.join.instance-zero");
         let words = self.segments.iter().chain(&self.device_segments).chain(&self.counters);
         let words = words.chain([&self.kept_until, &self.published_at, &self.shown_at]);
         words.for_each(|word| word.store(0, Ordering::Relaxed));
@@ -252,6 +253,7 @@ impl PublisherRecord {
         let instance = random_u64() | 1;
         // SYNC instance
         self.instance.store(instance, Ordering::Release);
+        fault_point!("publisher.join.named");
         instance
     }
 

@@ -15,6 +15,7 @@ use crate::history::HistoryView;
 use crate::ids::{PublicationNumber, PublisherIndex, Sequence};
 use crate::ring::word::{MessageRef, Tombstone, CHUNK_UNIT};
 use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::seeded::{planted, Fault};
 use std::collections::VecDeque;
 
 /// Bytes of chunks that may gather before a publisher of small messages looks for free ones.
@@ -288,6 +289,7 @@ impl Pool {
         self.dropped += u64::from(unread);
         let why = if unread { Tombstone::Dropped } else { Tombstone::Expired };
         self.take_out(&chunk, why, topic);
+        fault_point!("drop.out-of-slot");
         if let Some(history) = history {
             history.remove(chunk.number, chunk.message);
         }
@@ -357,6 +359,7 @@ impl Pool {
             FoundIn::Ring => self.waits.look(topic),
             FoundIn::Places(row) => Cursors::look_in(topic, row),
         };
+        fault_point!("reclaim.looked");
         let total = self.published.len();
         let mut position = 0;
         let mut kept = 0;
@@ -371,6 +374,7 @@ impl Pool {
                 kept += 1;
             } else {
                 self.take_out(&chunk, Tombstone::Expired, topic);
+                fault_point!("reclaim.out-of-slot");
                 if let Some(history) = history {
                     history.remove(chunk.number, chunk.message);
                 }
@@ -407,11 +411,13 @@ impl Pool {
         if self.removed.is_empty() {
             return;
         }
+        fault_point!("reclaim.removed");
         self.gather_own_held(topic);
+        fault_point!("reclaim.scanned");
         let held = std::mem::take(&mut self.held);
         let (allocator, device) = (&mut self.allocator, &mut self.device);
         self.removed.retain(|chunk| {
-            if held.binary_search(&chunk.message).is_ok() {
+            if !planted(Fault::FreeHeld) && held.binary_search(&chunk.message).is_ok() {
                 return true;
             }
             if let Some(device) = device {
@@ -421,6 +427,7 @@ impl Pool {
             false
         });
         self.held = held;
+        fault_point!("reclaim.freed");
     }
 
     /// Notes a publication.
@@ -483,6 +490,7 @@ impl Pool {
             for (path, id) in paths.iter().zip(ids) {
                 if nobody_needs_any || id.load(Ordering::Relaxed) == 0 {
                     let _ = std::fs::remove_file(path);
+                    fault_point!("publisher.leave.file-removed");
                 }
             }
             if nobody_needs_any {

@@ -23,7 +23,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 /// Shortest time between two sweeps of the directory: when many leave at once, one sweep serves for many.
-const SWEEP_PAUSE: Duration = Duration::from_millis(500);
+const SWEEP_PAUSE: Duration = Duration::from_millis(if cfg!(feature = "fault-points") { 10 } else { 500 });
 
 /// Cleans up in the open topics of one participant when somebody died, and every second.
 struct Keeper {
@@ -107,10 +107,13 @@ pub(super) fn sweep_topic(topic: &Topic) {
         if !topic.is_gone(Owner::from_word(word)) || !topic.take_over(&record.owner) {
             continue;
         }
+        fault_point!("sweep.subscription.taken");
         record.state.store(INACTIVE, Ordering::Release);
         topic.reset_subscription(record, crate::ids::SubscriptionIndex(index as u16));
+        fault_point!("sweep.subscription.reset");
         // SYNC record-owner
         record.owner.store(0, Ordering::Release);
+        fault_point!("sweep.subscription.freed");
     }
     let mut departed = Departed::look(topic);
     if departed.is_empty() {
@@ -135,6 +138,7 @@ pub(super) fn sweep_topic(topic: &Topic) {
         };
         if found.at < passed {
             found.remove(topic, Tombstone::Expired);
+            fault_point!("sweep.message-removed");
         } else {
             departed.keep(found.message.publisher());
         }
@@ -288,13 +292,17 @@ fn free_publisher(topic: &Topic, record: &PublisherRecord, owner: u64) {
     if record.owner.compare_exchange(owner, me, Ordering::AcqRel, Ordering::Relaxed).is_err() {
         return;
     }
+    fault_point!("sweep.publisher.taken");
     for id in segments.into_iter().filter(|id| *id != 0) {
         let _ = std::fs::remove_file(topic.folder().path(SegmentId(id), creator));
+        fault_point!("sweep.publisher.file-removed");
     }
     ids().for_each(|id| id.store(0, Ordering::Relaxed));
     record.state.store(INACTIVE, Ordering::Relaxed);
+    fault_point!("sweep.publisher.unnamed");
     // SYNC record-owner
     record.owner.store(0, Ordering::Release);
+    fault_point!("sweep.publisher.freed");
 }
 
 /// [`sweep_files`] for a participant. Answers whether it was done; else somebody else is doing it.
@@ -309,6 +317,7 @@ fn sweep_directory(participant: &Arc<Participant>) -> bool {
 pub(crate) fn sweep_files(directory: &Directory, is_alive: impl Fn(Identity) -> bool) {
     // Segments first: one that is made later belongs to a topic that is there when it is looked for below.
     let segments = directory.payload_segments().unwrap_or_default();
+    fault_point!("sweep.files.listed");
     for topic in directory.topics().unwrap_or_default() {
         if let Ok(lock) = shm_file::open(&directory.topic_path(&topic), Access::ReadWrite) {
             topic::remove_if_unused(&lock, directory, &topic);
@@ -322,6 +331,7 @@ pub(crate) fn sweep_files(directory: &Directory, is_alive: impl Fn(Identity) -> 
         let path = directory.topic_path(&topic);
         if !path.exists() || (is_dead(owner) && is_nameless(&path, id)) {
             let _ = std::fs::remove_file(directory.payload_path(id, owner, &topic));
+            fault_point!("sweep.files.segment-removed");
         }
     }
     directory.remove_abandoned_sockets();

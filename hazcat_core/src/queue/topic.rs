@@ -252,6 +252,7 @@ impl Topic {
         if !ofd_lock::try_lock(lock, 0, LockKind::Shared).map_err(io)? {
             return Ok(Attempt::Again);
         }
+        fault_point!("topic.open.locked");
         // A second description for the mapping: a mapping inherited by a forked child would keep the lock alive.
         let file = match shm_file::open(path, Access::ReadWrite) {
             Ok(file) => file,
@@ -287,6 +288,7 @@ impl Topic {
         if names != Some(ours) {
             return Err(CreateError::Collision { topic: key.name.clone(), path: path.to_path_buf() });
         }
+        fault_point!("topic.open.checked");
         Ok(Attempt::Opened(layout, guarded))
     }
 
@@ -367,15 +369,19 @@ impl Topic {
         for index in 0..layout::MAX_SUBSCRIPTIONS {
             if index >= self.layout.subscriptions().len() {
                 self.reserve(layout::subscription_pages(index))?;
+                fault_point!("topic.claim-subscription.reserved");
                 self.layout.raise_subscriptions(index);
+                fault_point!("topic.claim-subscription.raised");
             }
             let Some(record) = self.layout.subscriptions().get(index) else { break };
             if !self.take_over(&record.owner) {
                 continue;
             }
+            fault_point!("topic.claim-subscription.taken");
             record.state.store(layout::INACTIVE, Ordering::Release);
             let index = SubscriptionIndex(index as u16);
             self.reset_subscription(record, index);
+            fault_point!("topic.claim-subscription.reset");
             return Ok(index);
         }
         Err(CreateError::TableFull {
@@ -400,7 +406,9 @@ impl Topic {
             let used = self.layout.publishers().len();
             if used < MOST {
                 self.reserve(layout::publisher_pages(used))?;
+                fault_point!("topic.claim-publisher.reserved");
                 self.layout.raise_publishers(used);
+                fault_point!("topic.claim-publisher.raised");
             } else if !sweep::drop_oldest_publisher(self) {
                 break;
             }
@@ -415,6 +423,7 @@ impl Topic {
             // SYNC record-owner
             record.owner.compare_exchange(0, me, Ordering::AcqRel, Ordering::Relaxed).is_ok()
         });
+        fault_point!("topic.claim-publisher.taken");
         claimed.map(|index| PublisherIndex(index as u16))
     }
 
@@ -518,7 +527,9 @@ fn create(path: &Path, key: &TopicKey, wished_capacity: usize, mode: u32) -> Res
         host.domain.store(DomainId::HOST.word(), Ordering::Relaxed);
     }
     layout.hot().head.store(RingView::first_sequence(capacity).0, Ordering::Relaxed);
+    fault_point!("topic.create.filled");
     new.publish()?;
+    fault_point!("topic.create.published");
     Ok(())
 }
 
@@ -529,6 +540,7 @@ pub(super) fn remove_if_unused(lock: &File, directory: &Directory, topic: &Topic
     if !matches!(ofd_lock::try_lock(lock, 0, LockKind::Exclusive), Ok(true)) {
         return false;
     }
+    fault_point!("topic.remove.locked");
     let same = match (lock.metadata(), std::fs::symlink_metadata(path)) {
         (Ok(one), Ok(other)) => (one.dev(), one.ino()) == (other.dev(), other.ino()),
         _ => false,
@@ -541,8 +553,11 @@ pub(super) fn remove_if_unused(lock: &File, directory: &Directory, topic: &Topic
         if let Some(header) = header.as_ref().and_then(|mapping| mapping.record::<TopicHeaderLayout>(0)) {
             header.closed.store(1, Ordering::Release);
         }
+        fault_point!("topic.remove.closed");
         sweep::remove_segments(directory, topic);
+        fault_point!("topic.remove.segments-gone");
         let _ = std::fs::remove_file(path);
+        fault_point!("topic.remove.gone");
     }
     let _ = ofd_lock::unlock(lock, 0);
     same
@@ -555,6 +570,7 @@ impl Drop for Topic {
             // First back to no lock: two who leave at once would keep each other from the exclusive one, and the file
             // would stay. Whoever of them unlocks last finds nobody.
             let _ = ofd_lock::unlock(lock, 0);
+            fault_point!("topic.leave.unlocked");
             remove_if_unused(lock, &self.folder.directory, &self.folder.topic);
         }
     }

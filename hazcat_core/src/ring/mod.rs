@@ -112,7 +112,7 @@ impl<'a> RingView<'a> {
         for _ in 0..MAX_RETRIES {
             let head = self.head();
             match self.peek(head) {
-                Peek::Present(_) => self.advance(head),
+                Peek::Present(_) if !planted(Fault::NoHelp) => self.advance(head),
                 _ => return head,
             }
         }
@@ -151,7 +151,7 @@ impl<'a> RingView<'a> {
     #[inline]
     pub fn still_holds(&self, at: Sequence, word: SlotWord) -> bool {
         // SYNC ring-slot: pairs with the AcqRel exchange in `append`.
-        self.slot(at).load(Ordering::Acquire) == word.0
+        self.slot(at).load(Ordering::Acquire) == word.0 || planted(Fault::NoSecondLook)
     }
 
     /// Publishes a message at the next free position and returns that position.
@@ -203,7 +203,9 @@ impl<'a> RingView<'a> {
             };
             let lap = self.lap(head);
             if found.lap() == lap {
-                self.advance(head);
+                if !planted(Fault::NoHelp) {
+                    self.advance(head);
+                }
                 continue;
             }
             // Exactly the previous lap. Anything else means that `head` is outdated (a swap would destroy a newer
@@ -217,9 +219,12 @@ impl<'a> RingView<'a> {
             }
             prepare(head).map_err(AppendError::Refused)?;
             let word = SlotWord::message(lap, message);
+            fault_point!("publish.before-swap");
             // SYNC ring-slot: Release publishes the message; Acquire orders it behind the lap it replaces.
             if slot.compare_exchange(found.0, word.0, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
+                fault_point!("publish.before-head");
                 self.advance(head);
+                fault_point!("publish.after-head");
                 return Ok(head);
             }
         }

@@ -1,6 +1,7 @@
-//! Bugs to order: each model of a protocol has twins in which one of these is planted, and the model must find it.
+//! Bugs to order: each model of a protocol has twins in which one of these is planted, and the model must find it; so must
+//! tests of the real queue (built with the feature `fault-points`).
 //!
-//! Outside of model checks nothing can be planted and the hooks compile to nothing.
+//! Outside of model checks and such builds nothing can be planted and the hooks compile to nothing.
 
 /// One bug inside the pure modules. (Bugs in what surrounds them are planted in the models themselves.)
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -29,13 +30,47 @@ pub enum Fault {
     PublishWithoutClaim,
     /// `PlacesView::publish` is not Release.
     RelaxedPublish,
+    /// `RingView::still_holds` answers yes without looking: the reader's second look is skipped.
+    NoSecondLook,
+    /// A publisher frees what it has removed without looking who holds it.
+    FreeHeld,
+    /// `RingView` never moves `head` on for a publisher that was stopped before it could.
+    NoHelp,
+}
+
+#[cfg(feature = "fault-points")]
+impl Fault {
+    /// Those that tests of the real queue plant, by name.
+    pub(crate) const IN_THE_QUEUE: [(&'static str, Self); 5] = [
+        ("NoReaderFence", Self::NoReaderFence),
+        ("NoOwnerFence", Self::NoOwnerFence),
+        ("NoSecondLook", Self::NoSecondLook),
+        ("FreeHeld", Self::FreeHeld),
+        ("NoHelp", Self::NoHelp),
+    ];
 }
 
 /// Whether a bug is planted.
-#[cfg(not(loom))]
+#[cfg(not(any(loom, feature = "fault-points")))]
 #[inline(always)]
 pub(crate) const fn planted(_fault: Fault) -> bool {
     false
+}
+
+#[cfg(all(feature = "fault-points", not(loom)))]
+static PLANTED: std::sync::atomic::AtomicU8 = std::sync::atomic::AtomicU8::new(u8::MAX);
+
+/// Whether a bug is planted in this process.
+#[cfg(all(feature = "fault-points", not(loom)))]
+#[inline]
+pub(crate) fn planted(fault: Fault) -> bool {
+    PLANTED.load(std::sync::atomic::Ordering::Relaxed) == fault as u8
+}
+
+/// Plants a bug into this process (or none).
+#[cfg(all(feature = "fault-points", not(loom)))]
+pub(crate) fn plant(fault: Option<Fault>) {
+    PLANTED.store(fault.map_or(u8::MAX, |fault| fault as u8), std::sync::atomic::Ordering::Relaxed);
 }
 
 #[cfg(loom)]

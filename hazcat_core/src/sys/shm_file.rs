@@ -167,7 +167,9 @@ impl NewFile {
         nix::sys::stat::fchmod(&new.file, nix::sys::stat::Mode::from_bits_truncate(mode))
             .map_err(|errno| fail(errno.into()))?;
         new.file.set_len(size).map_err(fail)?;
+        fault_point!("file.create.sized");
         reserve(&new.file, &new.path, 0, reserve_len)?;
+        fault_point!("file.create.reserved");
         Ok(new)
     }
 
@@ -181,7 +183,9 @@ impl NewFile {
     /// # Errors
     /// [`FileError::Exists`] where another process was first: open theirs.
     pub fn publish(mut self) -> Result<File, FileError> {
+        fault_point!("file.publish.unlinked");
         let linked = self.link();
+        fault_point!("file.publish.linked");
         if let Some(temporary) = self.temporary.take() {
             let _ = std::fs::remove_file(temporary);
         }

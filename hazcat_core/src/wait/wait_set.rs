@@ -176,11 +176,13 @@ impl WaitSet {
             // SYNC bell, armed: the bell's value first, then the marks, then the fence, then the look. A publisher that
             // misses the marks has published what the look finds; one that sees them changes the bell.
             let value = doorbell::arm(self.bell.word());
+            fault_point!("wait.bell-changed");
             for_all(visit, |item| item.arm(&self.bell));
             full_fence();
             if any_ready(visit) {
                 return WaitOutcome::Ready;
             }
+            fault_point!("wait.before-sleep");
             let woken = futex::wait(self.bell.word(), value, deadline);
             if any_ready(visit) {
                 return WaitOutcome::Ready;

@@ -66,7 +66,9 @@ impl Publisher {
         stream: Option<Stream>,
     ) -> Result<Published, PublishError> {
         let (published, reclaim_is_due) = self.append(loan, length, meta, stream)?;
+        fault_point!("publish.before-wake");
         self.wake_sleepers();
+        fault_point!("publish.after-wake");
         if reclaim_is_due {
             self.reclaim();
         }
@@ -135,7 +137,9 @@ impl Publisher {
         if loan.on_device {
             self.describe(state, record, &loan, length, stream)?;
         }
+        fault_point!("publish.begun");
         record.publish_segment(&state.pool.allocator, &allocation);
+        fault_point!("publish.segment-named");
         let header = state
             .pool
             .allocator
@@ -154,11 +158,14 @@ impl Publisher {
         let history = words.and_then(|words| HistoryView::new(unsafe { &*words }));
         if let Some(history) = history {
             header.set_sequence(ring.head());
+            fault_point!("publish.before-history");
             history.write(number, message);
+            fault_point!("publish.after-history");
         }
         let withdraw = |why: PublishError| {
             let noted = history.map(|history| {
                 history.remove(number, message);
+                fault_point!("publish.withdrawn");
                 PublishedChunk { sequence: header.sequence(), number, message, allocation }
             });
             Unpublished { why, noted }
@@ -182,6 +189,7 @@ impl Publisher {
         };
         // Its cache line is here now, and soon with the readers again.
         state.ahead = Some(ring.look_ahead(Sequence(sequence.0.wrapping_add(1))));
+        fault_point!("publish.before-note");
         state.pool.note_published(PublishedChunk { sequence, number, message, allocation });
         record.counters[counter::MESSAGES].store(number.0, Ordering::Relaxed);
         let bytes = &record.counters[counter::BYTES];
@@ -213,6 +221,7 @@ impl Publisher {
                 let owner = record.owner.load(Ordering::Acquire);
                 let bell = record.bell.load(Ordering::Acquire);
                 if let Some(owner) = Identity::from_word(owner) {
+                    fault_point!("publish.before-ring");
                     self.topic.participant().bells().ring(owner, bell);
                 }
             }

@@ -173,15 +173,19 @@ impl Publisher {
                 return Err(CreateError::History { topic: key.name.clone(), source });
             }
         }
+        fault_point!("publisher.join.inactive");
         // SYNC publisher-active: the fields above are visible to who sees the record active.
         record.state.store(ACTIVE, Ordering::Release);
+        fault_point!("publisher.join.active");
         *publisher.lock() = Some(state);
         Ok(publisher)
     }
 
     fn make_history(&self, record: &PublisherRecord, state: &mut State, words: usize) -> Result<(), AllocateError> {
         let allocation = state.pool.allocator.allocate(words * size_of::<AtomicU64>())?;
+        fault_point!("publisher.history.allocated");
         record.publish_segment(&state.pool.allocator, &allocation);
+        fault_point!("publisher.history.segment-named");
         let offset = allocation.chunk as usize * CHUNK_UNIT;
         if let Some(segment) = state.pool.allocator.segment(allocation.segment) {
             for word in segment.mapping().records::<AtomicU64>(offset, words).unwrap_or(&[]) {
@@ -263,6 +267,7 @@ impl Publisher {
         };
         match allocation {
             Ok(allocation) => {
+                fault_point!("loan.allocated");
                 let at = state.pool.allocator.address(&allocation).and_then(NonNull::new);
                 let Some(at) = at else { return Err(LoanError::ShutDown { topic: name() }) };
                 // The header lies in front of the payload, inside the allocation.
@@ -294,6 +299,7 @@ impl Publisher {
         if let Some(state) = self.lock().as_mut() {
             if state.pool.end_loan(&loan.allocation, loan.number) {
                 state.pool.deallocate(loan.allocation);
+                fault_point!("loan.returned");
             }
         }
     }
@@ -322,23 +328,28 @@ impl Publisher {
             // Late subscriptions find its history no more.
             record.state.store(INACTIVE, Ordering::Release);
         }
+        fault_point!("publisher.leave.begun");
         state.pool.leave();
         let words = history_words(state.history, &state.pool.allocator);
         // SAFETY: the words lie in the publisher's first segment, which stays mapped as long as `state` lives.
         let history = words.and_then(|words| HistoryView::new(unsafe { &*words }));
         state.pool.reclaim(&self.topic, history);
+        fault_point!("publisher.leave.reclaimed");
         let nobody_needs_any = state.pool.is_empty();
         if let Some(newest) = state.pool.newest().filter(|_| self.keep_all) {
             record.kept_until.store(newest.0.wrapping_add(1), Ordering::Relaxed);
             // SYNC publisher-active: from here on its history is there for keep-all subscriptions only.
             record.state.store(DEPARTED, Ordering::Release);
+            fault_point!("publisher.leave.departed");
         } else {
             record.state.store(INACTIVE, Ordering::Release);
         }
         state.pool.leave_files(record, nobody_needs_any);
         let owner = if nobody_needs_any { 0 } else { orphan_word(random_u64()) };
+        fault_point!("publisher.leave.owned");
         // SYNC record-owner
         record.owner.store(owner, Ordering::Release);
+        fault_point!("publisher.leave.left");
         if state.pool.has_loans() {
             *self.lent.lock() = Some(state.pool);
         }

@@ -77,6 +77,7 @@ impl Publisher {
         loop {
             let bell = hot.space_bell.load(Ordering::Acquire);
             hot.space_wanted.store(1, Ordering::Relaxed);
+            fault_point!("publish.space-wanted");
             // SYNC space: the taker stores its cursor, fences, and reads `space_wanted`.
             full_fence();
             if self.has_space(state, number, head.max(self.topic.ring().head())) {

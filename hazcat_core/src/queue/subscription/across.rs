@@ -61,15 +61,21 @@ impl Subscription {
                 held::clear(entry);
                 return Step::Again;
             }
-            Ok(Turn::Claimed(claim)) => Some(claim),
+            Ok(Turn::Claimed(claim)) => {
+                fault_point!("copy.claimed");
+                Some(claim)
+            }
             Ok(Turn::Alone) => None,
             Err(error) => return self.across_failed(error, entry),
         };
         match self.make_copy(at, original, header, state) {
             Ok(copy) => {
                 // The original is not needed any more. The copy cannot be reused before it is in its place, nor after.
+                fault_point!("copy.copied");
                 held::announce(entry, copy.message);
+                fault_point!("copy.announced");
                 self.settle(at, claim, copy, state);
+                fault_point!("copy.settled");
                 match self.deliver_copy(at, copy.message, index, state) {
                     Step::Deliver(copy) => Step::Deliver(copy),
                     step => {

@@ -49,6 +49,7 @@ impl Subscription {
                         // Stays mapped while the message may be held.
                         state.peers.retire(noted.segment);
                     }
+                    fault_point!("backlog.taken");
                     self.backlog_moved(record, state);
                     match sample {
                         Some(sample) if wanted => return Ok(Some(sample)),
@@ -96,6 +97,7 @@ impl Subscription {
             lost = lost.saturating_sub(kept.len() as u64);
             self.note_backlog(state, kept, true);
         }
+        fault_point!("behind.before-jump");
         state.lose(lost);
         state.cursor = target;
         self.store_cursor(record, state);

@@ -115,7 +115,9 @@ impl Subscription {
                         }
                     }
                     if purpose != Purpose::Look {
+                        fault_point!("take.before-cursor");
                         self.advance(record, state);
+                        fault_point!("take.after-cursor");
                     }
                     return Ok(Found::Message(sample));
                 }
@@ -202,7 +204,9 @@ impl Subscription {
             let hot = self.topic.layout().hot();
             if hot.space_wanted.load(Ordering::Relaxed) != 0 {
                 hot.space_wanted.store(0, Ordering::Relaxed);
+                fault_point!("take.space-unwanted");
                 hot.space_bell.fetch_add(1, Ordering::AcqRel);
+                fault_point!("take.space-changed");
                 futex::wake_all(&hot.space_bell);
             }
         }
@@ -242,13 +246,16 @@ impl Subscription {
                 return Step::Deliver(placeholder(index));
             }
         }
+        fault_point!("take.seen");
         held::announce(entry, message);
+        fault_point!("take.announced");
         // SYNC segment-id: between the announcement and the second look, so that it is this message's segment.
         let id = id.load(Ordering::Acquire);
         if !self.topic.ring().still_holds(at, word) {
             held::clear(entry);
             return Step::Again;
         }
+        fault_point!("take.validated");
         // From here on neither the chunk nor the publisher's record is reused until `entry` is cleared.
         match self.examine_protected(at, message, record, id, index, state) {
             Step::Deliver(taken) if purpose != Purpose::Look => Step::Deliver(taken),
@@ -285,7 +292,9 @@ impl Subscription {
             recent.mapped.mapping().range(message.byte_offset(), HEADER_BYTES)?;
             return (id.load(Ordering::Acquire) == recent.id).then(|| Step::Deliver(placeholder(index)));
         }
+        fault_point!("take-again.seen");
         held::announce(entry, message);
+        fault_point!("take-again.announced");
         // SYNC segment-id: between the announcement and the second look, so that it is this message's segment.
         let same = id.load(Ordering::Acquire) == recent.id;
         if !self.topic.ring().still_holds(at, word) {
@@ -389,6 +398,7 @@ impl Subscription {
             state.used = index + 1;
             // SYNC held-used: before the first announcement in it.
             record.held_used.store(state.used, Ordering::Release);
+            fault_point!("take.entry-raised");
         }
         Some(entry)
     }

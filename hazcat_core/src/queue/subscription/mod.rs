@@ -229,12 +229,15 @@ impl Subscription {
             record.domain.store(u32::from(row), Ordering::Relaxed);
             record.counters.iter().for_each(|counter| counter.store(0, Ordering::Relaxed));
             record.cursor.store(ring_head.0, Ordering::Relaxed);
+            fault_point!("subscription.join.inactive");
             // SYNC subscription-active: the fields above are visible to who sees the record active.
             record.state.store(ACTIVE, Ordering::Release);
+            fault_point!("subscription.join.active");
             // Whoever misses the activation in its look has a head that is read here.
             full_fence();
             let cursor = topic.ring().helped_head();
             record.cursor.store(cursor.0, Ordering::Release);
+            fault_point!("subscription.join.cursor-set");
             cursor
         };
         let subscription = Self {
@@ -293,6 +296,7 @@ impl Subscription {
             filter.choose_past(&mut past, entry, depth, &self.topic, devices);
         }
         self.note_backlog(&mut state, past, false);
+        fault_point!("subscription.join.past-collected");
     }
 
     fn note_backlog(&self, state: &mut State, noted: Vec<Noted>, kept: bool) {
@@ -504,7 +508,9 @@ impl Subscription {
         let entry = self.record().and_then(|record| record.held.get(place)).ok_or(NotHeld)?;
         let turn = self.turns.get(place).filter(|turn| turn.load(Ordering::Relaxed) == index.turn).ok_or(NotHeld)?;
         turn.store(0, Ordering::Relaxed);
+        fault_point!("return.held");
         held::clear(entry);
+        fault_point!("return.cleared");
         Ok(())
     }
 
@@ -557,9 +563,12 @@ impl Subscription {
         }
         let Some(record) = self.record() else { return };
         record.state.store(INACTIVE, Ordering::Release);
+        fault_point!("subscription.leave.inactive");
         self.topic.reset_subscription(record, self.index);
+        fault_point!("subscription.leave.reset");
         // SYNC record-owner
         record.owner.store(0, Ordering::Release);
+        fault_point!("subscription.leave.left");
         super::sweep::sweep_topic(&self.topic);
         if self.keep_all {
             let hot = self.topic.layout().hot();

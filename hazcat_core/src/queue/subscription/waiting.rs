@@ -18,7 +18,9 @@ impl Waitable for Subscription {
         self.attached.add(bell, || {
             // SYNC armed: first which bell, then the bit.
             record.bell.store(bell.index(), Ordering::Release);
+            fault_point!("wait.bell-named");
             armed.fetch_or(bit, Ordering::AcqRel);
+            fault_point!("wait.armed");
         });
     }
 
@@ -34,7 +36,9 @@ impl Waitable for Subscription {
                 other.ring();
             }
             None => {
+                fault_point!("wait.before-disarm");
                 armed.fetch_and(!bit, Ordering::AcqRel);
+                fault_point!("wait.disarmed");
             }
         });
     }

@@ -1,0 +1,272 @@
+//! What the victim does: everything there is to do to shared memory, in less than a tenth of a second.
+
+use crate::support::*;
+use crate::talking::*;
+use hazcat_core::domain::DomainId;
+use hazcat_core::fault;
+use hazcat_core::graph::{EndpointKind, EndpointRecord, NodeRecord};
+use hazcat_core::{
+    Config, History, MessageMeta, Participant, PublishError, Publisher, PublisherOptions, Subscription,
+    SubscriptionOptions, WaitOutcome, WaitSet,
+};
+use std::ffi::OsString;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Longest that anything here waits for somebody else.
+const PATIENT: Duration = Duration::from_secs(20);
+
+pub fn keep_all_publisher(max_blocking: Duration) -> PublisherOptions {
+    PublisherOptions { history: History::KeepAll, max_blocking, ..PublisherOptions::default() }
+}
+
+pub fn keep_all() -> SubscriptionOptions {
+    SubscriptionOptions { history: History::KeepAll, ..SubscriptionOptions::default() }
+}
+
+pub fn lasting_publisher() -> PublisherOptions {
+    PublisherOptions { transient_local: true, history: History::KeepLast(8), ..PublisherOptions::default() }
+}
+
+pub fn lasting(depth: usize) -> SubscriptionOptions {
+    SubscriptionOptions { transient_local: true, history: History::KeepLast(depth), ..SubscriptionOptions::default() }
+}
+
+/// A publisher with little memory.
+pub fn small_publisher() -> PublisherOptions {
+    PublisherOptions { byte_budget: 256 << 10, ..PublisherOptions::default() }
+}
+
+fn publish_some(publisher: &Publisher, count: u64, bytes: usize) {
+    for _ in 0..count {
+        publish(publisher, 9, publisher.next_number(), bytes);
+    }
+}
+
+/// The whole scenario, from joining to having left.
+pub fn everything(config: &Config) {
+    let participant = Participant::join(config).expect("join");
+    graph(&participant);
+    {
+        let all = subscription(&participant, "all", keep_all());
+        let last = subscription(&participant, "last", lasting(100));
+        let small = subscription(&participant, "small", SubscriptionOptions::default());
+        let to_all = publisher(&participant, "all", keep_all_publisher(PATIENT));
+        let to_last = publisher(&participant, "last", lasting_publisher());
+        let to_small = publisher(&participant, "small", small_publisher());
+        messages(&to_all, &to_last, &to_small, &all, &last, &small);
+        sleeping(&participant, &to_last, &last);
+        pressure(&participant);
+        waiting_for_space(&participant);
+        lapped(&participant);
+        departed(&participant);
+        across(&participant);
+        // Takes part to the end: held messages, unread ones.
+        publish_some(&to_all, 3, 64);
+        let held = last.take().expect("take");
+        drop(held);
+    }
+    behind_the_dead(&participant);
+    participant.leave();
+}
+
+fn graph(participant: &Participant) {
+    let record = NodeRecord { name: "victim".into(), namespace: "/".into(), enclave: "/".into() };
+    let node = participant.graph().add_node(record).expect("add node");
+    let record = EndpointRecord {
+        kind: EndpointKind::Publisher,
+        node: node.0,
+        gid: [3; 16],
+        name: "/topic".into(),
+        type_name: "test/Type".into(),
+        attributes: vec![5; 100],
+    };
+    let endpoint = participant.graph().add_endpoint(record).expect("add endpoint");
+    participant.graph().update_endpoint(endpoint, vec![6; 1000]).expect("update");
+    participant.graph().remove_endpoint(endpoint).expect("remove");
+}
+
+fn messages(
+    to_all: &Publisher,
+    to_last: &Publisher,
+    to_small: &Publisher,
+    all: &Subscription,
+    last: &Subscription,
+    small: &Subscription,
+) {
+    let mut held = Vec::new();
+    for turn in 0..30 {
+        publish_some(to_all, 3, 64);
+        publish_some(to_last, 2, 16 << (turn % 12));
+        publish_some(to_small, 2, 4096);
+        drop(to_last.loan(100).expect("loan"));
+        take_all(all);
+        if let Some(sample) = small.take().expect("take").filter(|_| held.len() < 8) {
+            expect_whole(&sample);
+            held.push(sample);
+        }
+        if turn % 3 == 0 {
+            take_all(last);
+        }
+    }
+}
+
+/// Sleeps until another thread's message comes.
+fn sleeping(participant: &Arc<Participant>, to_last: &Publisher, last: &Subscription) {
+    let mut set = WaitSet::new(participant).expect("a wait set");
+    set.set_spin(Duration::ZERO);
+    for _ in 0..3 {
+        take_all(last);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                std::thread::sleep(Duration::from_millis(2));
+                publish_some(to_last, 1, 64);
+            });
+            assert_eq!(set.wait(&[last], Some(PATIENT)), Ok(WaitOutcome::Ready));
+        });
+    }
+    let quiet = subscription(participant, "quiet", SubscriptionOptions::default());
+    assert_eq!(set.wait(&[&quiet], Some(Duration::from_millis(1))), Ok(WaitOutcome::TimedOut));
+}
+
+/// Runs out of memory, and drops its own unread messages.
+fn pressure(participant: &Arc<Participant>) {
+    let unread = subscription(
+        participant,
+        "pressed",
+        SubscriptionOptions { history: History::KeepLast(1000), ..SubscriptionOptions::default() },
+    );
+    let to_unread = publisher(participant, "pressed", small_publisher());
+    publish_some(&to_unread, 100, 8000);
+    assert!(!take_all(&unread).is_empty());
+}
+
+/// A keep-all publisher finds no room, gives up, and finds room when it has been made.
+fn waiting_for_space(participant: &Arc<Participant>) {
+    let tight = subscription(participant, "tight", keep_all());
+    let to_tight = publisher(participant, "tight", keep_all_publisher(Duration::from_millis(1)));
+    loop {
+        let mut loan = to_tight.loan(16).expect("loan");
+        fill(&mut loan, 9, to_tight.next_number());
+        match to_tight.publish(loan, &MessageMeta::default()) {
+            Ok(_) => {}
+            Err(PublishError::TimedOut) => break,
+            Err(error) => panic!("{error}"),
+        }
+    }
+    // One place, and another publisher takes it between the look and the claim: the message is withdrawn.
+    let patient = Arc::new(publisher(participant, "tight", keep_all_publisher(PATIENT)));
+    assert_eq!(take(&tight), Some((9, 1)));
+    let quicker = Arc::clone(&patient);
+    fault::once("publish.after-history", move || publish_some(&quicker, 1, 16));
+    let mut loan = to_tight.loan(16).expect("loan");
+    fill(&mut loan, 9, to_tight.next_number());
+    assert_eq!(to_tight.publish(loan, &MessageMeta::default()), Err(PublishError::TimedOut));
+    std::thread::scope(|scope| {
+        scope.spawn(|| publish_some(&patient, 1, 16));
+        std::thread::sleep(Duration::from_millis(2));
+        while take(&tight).is_none_or(|(_, number)| number < 2000) {}
+    });
+}
+
+/// A keep-all subscription is lapped by publishers that do not wait, and fetches what is kept for it.
+fn lapped(participant: &Arc<Participant>) {
+    let slow = subscription(participant, "lapped", keep_all());
+    let keeping = publisher(participant, "lapped", keep_all_publisher(PATIENT));
+    let rushing = publisher(participant, "lapped", PublisherOptions::default());
+    publish_some(&keeping, 5, 64);
+    publish_some(&rushing, 5000, 16);
+    let kept: Vec<u64> = take_all(&slow).into_iter().take(5).map(|(_, number)| number).collect();
+    assert_eq!(kept, [1, 2, 3, 4, 5]);
+}
+
+/// Publishers leave with messages unread, which are then read.
+fn departed(participant: &Arc<Participant>) {
+    let late = subscription(participant, "departed", keep_all());
+    for options in [keep_all_publisher(PATIENT), PublisherOptions::default()] {
+        let leaving = publisher(participant, "departed", options);
+        publish_some(&leaving, 5, 64);
+        let unused = leaving.loan(64).expect("loan");
+        drop(unused);
+    }
+    assert_eq!(take_all(&late).len(), 10);
+    drop(late);
+    let _one_more = subscription(participant, "departed", SubscriptionOptions::default());
+}
+
+/// Messages go from a device to the host and back, by copies that subscriptions share.
+fn across(participant: &Arc<Participant>) {
+    let (device, host) = (sim(3), DomainId::HOST);
+    let subs = [subscription_in(participant, "across", host), subscription_in(participant, "across", device)];
+    let publishers = [publisher_in(participant, "across", device), publisher_in(participant, "across", host)];
+    let again = subscription_in(participant, "across", host);
+    for number in 1..=5 {
+        publishers.iter().for_each(|publisher| send(publisher, number, 3000));
+        assert!(receive_in(&subs[0], host).expect("take").is_some());
+        assert!(receive_in(&subs[1], device).expect("take").is_some());
+    }
+    assert!(receive_all(&again, host).len() >= 10);
+    // Held while its maker leaves.
+    let held = subs[0].take().expect("take");
+    drop(held);
+}
+
+/// Another process dies on a topic of its own and on a common one: cleans up behind it.
+fn behind_the_dead(participant: &Arc<Participant>) {
+    let litter = subscription(participant, "litter", keep_all());
+    let to_litter = publisher(participant, "litter", keep_all_publisher(PATIENT));
+    let before = segments(participant);
+    // Dies with everything unread and held; dies with a segment that nobody has named.
+    let me = std::process::id();
+    let deaths = [format!("litter {me}"), format!("litter {me} segment.create.published 3")];
+    for role in deaths {
+        let mut command = Command::new(std::env::current_exe().expect("own path"));
+        command.args(["child", "--exact", "--nocapture", "--test-threads=1"]);
+        // The output stays open for as long as one of the two lives.
+        command.env("HAZCAT_TEST_QUEUE_ROLE", role).stdin(Stdio::null());
+        assert!(!command.status().expect("run").success(), "it dies");
+        publish_some(&to_litter, 5, 64);
+        take_all(&litter);
+    }
+    // Until the sweeps have removed what they left, or somebody else has.
+    let deadline = Instant::now() + Duration::from_millis(1500);
+    while segments(participant).iter().any(|name| !before.contains(name)) && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Names of the segments that are not the participant's own.
+fn segments(participant: &Participant) -> Vec<OsString> {
+    let own = format!("-{:016x}-", participant.identity().word());
+    let entries = std::fs::read_dir(participant.directory().path().join("payload")).expect("list").flatten();
+    entries.map(|entry| entry.file_name()).filter(|name| !name.to_string_lossy().contains(&own)).collect()
+}
+
+/// What the other process does before it dies; it dies with its parent at the latest.
+pub fn litter(config: &Config, parent: u32) {
+    // SAFETY: a plain number; concerns this process.
+    assert_eq!(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) }, 0);
+    if std::os::unix::process::parent_id() != parent {
+        return;
+    }
+    let participant = Participant::join(config).expect("join");
+    let sub = subscription(&participant, "litter", keep_all());
+    let to_litter = publisher(&participant, "litter", lasting_publisher());
+    let to_nobody = publisher(&participant, "deserted", lasting_publisher());
+    publish_some(&to_litter, 5, 64);
+    publish_some(&to_nobody, 5, 64);
+    let _held = sub.take().expect("take");
+    // Sleeps, says its bit.
+    let mut set = WaitSet::new(&participant).expect("a wait set");
+    set.set_spin(Duration::ZERO);
+    let never = subscription(&participant, "deserted", SubscriptionOptions::default());
+    std::thread::scope(|scope| {
+        scope.spawn(|| set.wait(&[&never], None));
+        std::thread::sleep(Duration::from_millis(1));
+        // A second segment.
+        publish_some(&to_litter, 3, 100_000);
+        // SAFETY: a signal to this process.
+        unsafe { libc::kill(libc::getpid(), libc::SIGKILL) };
+    });
+}
