@@ -209,7 +209,10 @@ impl Directory {
         let made = self.set_mode(&aside).and_then(|()| {
             fault_point!("directory.create.mode-set");
             // Says that it is not abandoned. Who took it for that a moment ago makes us start over.
-            let _begun = erase::lock_directory(&aside).map_err(fail)?;
+            let _begun = erase::lock_directory(&aside).map_err(|error| match error.kind() {
+                io::ErrorKind::WouldBlock => FileError::Missing { path: aside.clone() }.into(),
+                _ => fail(error),
+            })?;
             match renameat2(AT_FDCWD, &aside, AT_FDCWD, &self.path, RenameFlags::RENAME_NOREPLACE) {
                 Ok(()) | Err(Errno::EEXIST) => Ok(()),
                 // A file system without RENAME_NOREPLACE: plain rename replaces an empty directory at most.

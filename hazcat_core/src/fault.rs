@@ -95,7 +95,8 @@ mod armed {
                 *counts.lock().unwrap_or_else(PoisonError::into_inner).entry(point).or_default() += 1;
             }
             Some(Plan::Kill { point: chosen, at, passed }) => {
-                if chosen == point && passed.fetch_add(1, Ordering::Relaxed) + 1 == *at {
+                let here = chosen == point && passed.fetch_add(1, Ordering::Relaxed) + 1 == *at;
+                if here {
                     die();
                 }
             }

@@ -266,7 +266,6 @@ pub fn litter(config: &Config, parent: u32) {
         std::thread::sleep(Duration::from_millis(1));
         // A second segment.
         publish_some(&to_litter, 3, 100_000);
-        // SAFETY: a signal to this process.
-        unsafe { libc::kill(libc::getpid(), libc::SIGKILL) };
+        let _ = nix::sys::signal::kill(nix::unistd::getpid(), nix::sys::signal::SIGKILL);
     });
 }
