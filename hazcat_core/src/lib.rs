@@ -108,11 +108,14 @@ pub use ids::{Gid, Identity, PublicationNumber, Sequence};
 pub use participant::Participant;
 #[cfg(not(loom))]
 pub use payload::chunk::MessageMeta;
+#[cfg(not(loom))]
 pub use queue::publisher::{LoanError, PublishError, Publisher, PublisherOptions};
 #[cfg(not(loom))]
 pub use queue::signs::Signs;
 #[cfg(not(loom))]
-pub use queue::subscription::{FilterFn, LostCount, NotHeld, Subscription, SubscriptionOptions, TakeError};
+pub use queue::subscription::{
+    FilterFn, LostCount, NotHeld, ReturnError, Subscription, SubscriptionOptions, TakeError,
+};
 #[cfg(not(loom))]
 pub use queue::topic::CreateError;
 #[cfg(not(loom))]
