@@ -2,7 +2,7 @@
 //!
 //! A domain is a kind of memory on one device: `host`, `sim:0`, `cuda:1`. Every publisher allocates in one, every subscription
 //! wants its messages in one; only where the two differ is anything copied. To add a domain from another crate, see
-//! `docs/adding-a-memory-domain.md`; to check it, [`conformance`].
+//! `docs/memory-domains.md`; to check it, [`conformance`].
 //!
 //! The operations are Hazcat's:
 //!
@@ -123,6 +123,13 @@ pub trait MemoryDomain: Send + Sync {
         segment: SegmentId,
         owner: u64,
     ) -> Result<Arc<dyn RemoteMemory>, AllocateError>;
+
+    /// Prepares `len` bytes of host memory for fast copies from and to this domain; undone when what is answered is dropped,
+    /// which comes before the memory is unmapped. `writable`: whether it is mapped writable here. Called once per domain and
+    /// host segment that such a copy touches. `None`: copies work all the same.
+    fn pin_host(&self, _at: *const u8, _len: usize, _writable: bool) -> Option<Box<dyn Any + Send + Sync>> {
+        None
+    }
 }
 
 /// Memory of an allocator, mapped here to be read; unmapped on drop. Thread-safe.
@@ -145,10 +152,17 @@ pub trait RemoteMemory: Send + Sync {
         Ok(())
     }
 
-    /// Calls `then` when all work that has been submitted to `stream` is done. `then` only stores to memory.
+    /// Whether the bytes will never be there, because their producer failed or died: what a stream that waited for them has
+    /// made of them is garbage. Asked when that stream is done.
+    fn is_poisoned(&self, _readiness: Readiness) -> bool {
+        false
+    }
+
+    /// Calls `then` once when all work that has been submitted to `stream` is done, also where some of it failed. Not on a
+    /// thread of the device's own on which its operations must not be used: dropping `then` may unmap memory.
     ///
     /// # Errors
-    /// The device's error; `then` has not been and will not be called.
+    /// The device's error; `then` has not been and will not be called, but is dropped.
     fn when_done(&self, _stream: Stream, then: Box<dyn FnOnce() + Send>) -> Result<(), CopyError> {
         then();
         Ok(())

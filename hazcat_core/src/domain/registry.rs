@@ -1,7 +1,7 @@
 //! Which kinds of memory this process knows.
 //!
 //! `host`, `sim` and (with the feature of the same name) `cuda` are there from the beginning. Another crate adds its own with
-//! [`register`], before the first endpoint that uses it is created; see `docs/adding-a-memory-domain.md`.
+//! [`register`], before the first endpoint that uses it is created; see `docs/memory-domains.md`.
 
 use super::host::HostDomain;
 use super::simulated::SimulatedDevices;

@@ -4,7 +4,9 @@ use crate::ids::{Identity, SegmentId};
 use crate::sync::atomic::AtomicU64;
 use crate::sys::mapping::{Access, Mapping, SharedRecord};
 use crate::sys::shm_file::{self, FileError, FileHeader, NewFile};
+use std::any::Any;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 const MAGIC: u64 = u64::from_le_bytes(*b"hazcatPL");
 const VERSION: u64 = 1;
@@ -23,9 +25,15 @@ unsafe impl SharedRecord for SegmentHeaderLayout {}
 /// Bytes at the beginning of a segment that are not handed out: header and padding to a cache line.
 pub const SEGMENT_HEADER_BYTES: usize = 64;
 
+/// What keeps a segment prepared for a device; undone on drop.
+pub type Pin = Box<dyn Any + Send + Sync>;
+
 /// A mapped segment.
 pub struct Segment {
     id: SegmentId,
+    /// By the word of the device's domain; `None` where the device did not want it. Before `mapping`: dropped before that is.
+    pins: Mutex<Vec<(u64, Option<Pin>)>>,
+    writable: bool,
     mapping: Mapping,
 }
 
@@ -47,7 +55,7 @@ impl Segment {
         header.owner.store(owner.word(), std::sync::atomic::Ordering::Relaxed);
         new.publish()?;
         fault_point!("segment.create.published");
-        Ok(Self { id, mapping })
+        Ok(Self { id, pins: Mutex::default(), writable: true, mapping })
     }
 
     /// Opens somebody else's segment read-only.
@@ -62,7 +70,18 @@ impl Segment {
         if header.id.load(std::sync::atomic::Ordering::Relaxed) != id.0 {
             return Err(corrupt("another segment's file"));
         }
-        Ok(Self { id, mapping })
+        Ok(Self { id, pins: Mutex::default(), writable: false, mapping })
+    }
+
+    /// Prepares it for copies from and to a device, known by the word of its domain. `pin` (address, length, whether it is
+    /// mapped writable) is asked once for each.
+    pub fn pin_for(&self, domain: u64, pin: impl FnOnce(*const u8, usize, bool) -> Option<Pin>) {
+        let mut pins = self.pins.lock().unwrap_or_else(PoisonError::into_inner);
+        if pins.iter().any(|(known, _)| *known == domain) {
+            return;
+        }
+        let whole = self.mapping.range(0, self.mapping.len());
+        pins.push((domain, whole.and_then(|at| pin(at, self.mapping.len(), self.writable))));
     }
 
     /// Its never-reused id.

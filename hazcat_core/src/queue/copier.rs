@@ -15,6 +15,7 @@ use crate::domain::{
 use crate::ids::{Gid, PublisherIndex, Sequence};
 use crate::payload::chunk::{ChunkHeader, HEADER_BYTES};
 use crate::payload::descriptor::{DeviceBytes, DeviceDescriptorLayout, DESCRIPTOR_BYTES};
+use crate::payload::segment::Segment;
 use crate::ring::place::Claimant;
 use crate::ring::word::MessageRef;
 use crate::sync::atomic::Ordering;
@@ -47,14 +48,14 @@ pub enum AcrossError {
 /// Where the original lies.
 pub(super) enum Original<'a> {
     Host(&'a [u8]),
-    Device(&'a dyn RemoteMemory, DeviceBytes),
+    Device(DomainId, &'a dyn RemoteMemory, DeviceBytes),
 }
 
 impl Original<'_> {
     pub(super) fn len(&self) -> usize {
         match self {
             Self::Host(bytes) => bytes.len(),
-            Self::Device(_, bytes) => bytes.length,
+            Self::Device(.., bytes) => bytes.length,
         }
     }
 }
@@ -139,10 +140,11 @@ impl Copier {
     fn copy_to_host(&mut self, to: &Allocation, original: &Original<'_>) -> Result<(), CopyError> {
         match original {
             Original::Host(bytes) => self.pool.allocator.copy_from(bytes, to, HEADER_BYTES),
-            Original::Device(remote, bytes) => {
+            Original::Device(domain, remote, bytes) => {
                 let room = CopyError::Bounds { len: bytes.length, room: to.capacity };
                 let range = to.range(HEADER_BYTES, bytes.length).ok_or(room.clone())?;
                 let own = self.pool.allocator.segment(to.segment).ok_or(room.clone())?;
+                pin(own, *domain);
                 let at = own.mapping().range_mut(range.start, bytes.length).ok_or(room)?;
                 // SAFETY: `length` bytes of this copier's own writable mapping, always initialised (tmpfs pages begin as
                 // zeros), that nobody else has: the chunk was just allocated and is in no place yet.
@@ -165,7 +167,7 @@ impl Copier {
         let piece = device.piece(chunk).ok_or(none.clone())?;
         match original {
             Original::Host(bytes) => device.allocator.copy_from(bytes, &piece, 0)?,
-            Original::Device(remote, bytes) => {
+            Original::Device(_, remote, bytes) => {
                 remote.wait_ready(bytes.readiness, None)?;
                 device.allocator.copy_from_remote(*remote, bytes.offset, len, &piece)?;
             }
@@ -195,6 +197,11 @@ impl Copier {
         self.pool.reclaim(&self.topic, None);
         self.pool.is_empty()
     }
+}
+
+/// Prepares a host segment for copies from and to a device.
+pub(super) fn pin(segment: &Segment, domain: DomainId) {
+    segment.pin_for(domain.word(), |at, len, writable| registry::get(domain).ok()?.pin_host(at, len, writable));
 }
 
 /// Device memory in the domain of a row.

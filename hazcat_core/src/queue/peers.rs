@@ -23,6 +23,16 @@ impl SegmentCache {
         mapped.insert(id.0, Arc::downgrade(&segment));
         Some(segment)
     }
+
+    /// The segment mapped here in which an address lies.
+    pub(super) fn around(&self, address: *const u8) -> Option<Arc<Segment>> {
+        let mapped = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_in = |segment: &Arc<Segment>| {
+            let mapping = segment.mapping();
+            mapping.range(0, 0).is_some_and(|first| (address as usize).wrapping_sub(first as usize) < mapping.len())
+        };
+        mapped.values().filter_map(Weak::upgrade).find(is_in)
+    }
 }
 
 /// What a subscription knows about one segment of one publisher.

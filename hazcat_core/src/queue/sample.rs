@@ -198,6 +198,22 @@ impl DeviceSample {
         self.memory.wait_ready(self.bytes.readiness, stream)
     }
 
+    /// Whether its bytes will never be there, because their producer failed or died: whatever a stream that waited for them
+    /// ([`DeviceSample::wait_ready`]) has made of them is garbage. To be asked when that stream is done.
+    pub fn is_poisoned(&self) -> bool {
+        self.memory.is_poisoned(self.bytes.readiness)
+    }
+
+    /// The segment in which it lies.
+    pub(super) fn memory(&self) -> Arc<dyn RemoteMemory> {
+        Arc::clone(&self.memory)
+    }
+
+    /// Calls `then` when all work that has been submitted to `stream` is done.
+    pub(super) fn when_done(&self, stream: Stream, then: Box<dyn FnOnce() + Send>) -> Result<(), CopyError> {
+        self.memory.when_done(stream, then)
+    }
+
     /// Copies the first `to.len()` bytes to the host.
     ///
     /// # Errors

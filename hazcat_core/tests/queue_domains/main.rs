@@ -4,9 +4,11 @@
 mod failing;
 mod processes;
 mod sharing;
+mod shelf;
 #[path = "../support/mod.rs"]
 mod support;
 mod talking;
+mod third_party;
 
 use support::child_role;
 

@@ -143,6 +143,10 @@ impl MemoryDomain for CudaDomain {
     ) -> Result<Arc<dyn RemoteMemory>, AllocateError> {
         Ok(Arc::new(RemoteCudaMemory::new(CudaSegment::open(&self.0, folder, segment, owner)?)))
     }
+
+    fn pin_host(&self, at: *const u8, len: usize, writable: bool) -> Option<Box<dyn Any + Send + Sync>> {
+        pin_host(&self.0, at, len, writable)
+    }
 }
 
 /// Registers host memory with the driver, so that copies between it and devices run at the full speed of the bus; undone when

@@ -107,6 +107,14 @@ impl RemoteMemory for RemoteCudaMemory {
         }
     }
 
+    fn is_poisoned(&self, readiness: Readiness) -> bool {
+        match Mark::read(readiness) {
+            Ok(mark) => mark.is_some_and(|mark| matches!(self.segment.record().standing(mark), Standing::Poisoned)),
+            // No mark of ours: such bytes were never produced.
+            Err(_) => true,
+        }
+    }
+
     fn when_done(&self, stream: Stream, then: Box<dyn FnOnce() + Send>) -> Result<(), CopyError> {
         let ordered = keeper::when_done(self.device(), stream, then);
         ordered.map_err(self.device().copy_error("wait for a stream"))

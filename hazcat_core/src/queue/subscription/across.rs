@@ -11,7 +11,7 @@ use crate::domain::DomainId;
 use crate::ids::{SegmentId, Sequence};
 use crate::log::warn_log;
 use crate::payload::chunk::ChunkHeader;
-use crate::queue::copier::{AcrossError, Copier, Original};
+use crate::queue::copier::{self, AcrossError, Copier, Original};
 use crate::queue::device::Unreachable;
 use crate::queue::layout::{taken, Owner, HOST_ROW};
 use crate::queue::peers::PeerSegment;
@@ -267,6 +267,9 @@ impl Subscription {
         let from_host = original.row == HOST_ROW;
         let (copy, len) = if from_host {
             let bytes = original.host_bytes().ok_or(Failed::Lost)?;
+            if let Some((segment, to)) = self.topic.segments.around(bytes.as_ptr()).zip(self.topic.domain(self.row)) {
+                copier::pin(&segment, to);
+            }
             let copier = self.copier(state)?;
             (copier.copy(at, header, &Original::Host(bytes))?, bytes.len())
         } else {
@@ -274,7 +277,16 @@ impl Subscription {
             let domain = self.topic.domain(original.row).ok_or(Failed::Lost)?;
             let remote = state.devices.reach(&self.topic, domain, &bytes).map_err(|error| Failed::to(domain, error))?;
             let copier = self.copier(state)?;
-            (copier.copy(at, header, &Original::Device(remote.as_ref(), bytes))?, bytes.length)
+            let copy = copier.copy(at, header, &Original::Device(domain, remote.as_ref(), bytes));
+            // Trying again cannot bring bytes that nobody will produce.
+            let lost = |error: AcrossError| {
+                if remote.is_poisoned(bytes.readiness) {
+                    warn_log!("topic '{}': a message in {domain} is lost: {error}", self.topic.key().name);
+                    return Failed::Lost;
+                }
+                error.into()
+            };
+            (copy.map_err(lost)?, bytes.length)
         };
         let kind = match (from_host, self.row) {
             (true, _) => taken::TO_DEVICE,

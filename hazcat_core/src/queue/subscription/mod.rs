@@ -7,16 +7,19 @@
 //! | `across.rs` | messages from other memory domains |
 //! | `behind.rs` | falling behind, and the past |
 //! | `filter.rs` | which messages are wanted |
+//! | `returning.rs` | messages that a device still reads after they were returned |
 //! | `waiting.rs` | sleeping until a message arrives |
 
 mod across;
 mod behind;
 mod filter;
 mod find;
+mod returning;
 mod waiting;
 
 use crate::domain::{registry, DomainId};
 use crate::ids::{Gid, PublisherIndex, Sequence, SubscriptionIndex};
+use crate::log::warn_log;
 use crate::participant::Participant;
 use crate::payload::chunk::HEADER_BYTES;
 use crate::payload::segment::Segment;
@@ -40,6 +43,7 @@ use crate::wait::Attached;
 use filter::Filter;
 pub use filter::FilterFn;
 use find::{Found, Purpose};
+pub use returning::ReturnError;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -193,6 +197,8 @@ pub struct Subscription {
     /// Row of the memory domain in which it wants its messages.
     row: u8,
     copy_budget: usize,
+    /// Messages that streams are still using after they were returned.
+    returning: Arc<AtomicU32>,
     state: PrivateLock<State>,
 }
 
@@ -254,6 +260,7 @@ impl Subscription {
             segments_seen: AtomicU64::new(0),
             row,
             copy_budget: options.copy_budget,
+            returning: Arc::default(),
             state: PrivateLock::new(State {
                 cursor,
                 turn: 0,
@@ -564,6 +571,11 @@ impl Subscription {
         let Some(record) = self.record() else { return };
         record.state.store(INACTIVE, Ordering::Release);
         fault_point!("subscription.leave.inactive");
+        if !self.wait_for_streams() {
+            // The record stays this participant's, and its announcements stand.
+            warn_log!("topic '{}': a stream never finished with a message, which stays", self.topic.key().name);
+            return;
+        }
         self.topic.reset_subscription(record, self.index);
         fault_point!("subscription.leave.reset");
         // SYNC record-owner
