@@ -21,6 +21,8 @@ struct State {
     registered: Option<Registered>,
     /// Events since a callback was last told of any.
     untold: usize,
+    /// Whether [`CallbackSlot::add`] has announced that a callback will be told.
+    announced: bool,
 }
 
 /// A place for one callback. Calls happen under its lock: once [`CallbackSlot::set`] returns, the callback that was
@@ -51,10 +53,12 @@ impl CallbackSlot {
         lock(&self.state).registered.is_some()
     }
 
-    /// Notes events, to be told by [`CallbackSlot::deliver`].
-    pub fn add(&self, events: usize) {
+    /// Notes events, to be told by [`CallbackSlot::deliver`]. Answers whether there is a callback to be told of them.
+    pub fn add(&self, events: usize) -> bool {
         let mut state = lock(&self.state);
         state.untold = state.untold.saturating_add(events);
+        state.announced |= state.registered.is_some();
+        state.registered.is_some()
     }
 
     /// Forgets what was noted while nobody was registered: whoever it was for has just seen it otherwise. (From within a
@@ -67,9 +71,12 @@ impl CallbackSlot {
         }
     }
 
-    /// Tells the callback, if there is one, of what was noted.
-    pub fn deliver(&self) {
-        Self::tell(&mut lock(&self.state));
+    /// Tells the callback, if there is one, of what was noted. Answers whether [`CallbackSlot::add`] has answered since the
+    /// last time that there was one.
+    pub fn deliver(&self) -> bool {
+        let mut state = lock(&self.state);
+        Self::tell(&mut state);
+        std::mem::take(&mut state.announced)
     }
 
     fn tell(state: &mut State) {
@@ -99,19 +106,19 @@ mod tests {
         let counter = AtomicUsize::new(0);
         let data = std::ptr::from_ref(&counter).cast();
         let slot = CallbackSlot::default();
-        slot.add(2);
-        slot.deliver();
+        assert!(!slot.add(2));
+        assert!(!slot.deliver());
         slot.set(Some(count), data, |untold| untold);
         assert_eq!(counter.load(Ordering::Relaxed), 2);
-        slot.add(3);
+        assert!(slot.add(3));
         slot.forget_missed();
         assert_eq!(counter.load(Ordering::Relaxed), 2);
-        slot.deliver();
-        slot.deliver();
+        assert!(slot.deliver());
+        assert!(!slot.deliver());
         assert_eq!(counter.load(Ordering::Relaxed), 5);
         slot.set(None, std::ptr::null(), |untold| untold);
-        slot.add(1);
-        slot.deliver();
+        assert!(!slot.add(1));
+        assert!(!slot.deliver());
         assert_eq!(counter.load(Ordering::Relaxed), 5);
         slot.forget_missed();
         slot.set(Some(count), data, |untold| untold);

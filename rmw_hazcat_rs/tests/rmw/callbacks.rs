@@ -1,5 +1,6 @@
 //! Callbacks for new messages, requests, replies and events.
 
+use crate::events::{subscription_event, wait};
 use crate::support::*;
 use crate::types::{ask, pair, Pair};
 use rmw_hazcat_rs::abi::callbacks::*;
@@ -167,4 +168,33 @@ fn events_are_told_of() {
     let second = node.subscription("/t", pair(), &qos());
     until("a callback", || counter.load(Ordering::SeqCst) == 2);
     drop((first, second));
+}
+
+/// rclcpp's executor looks for what a callback did when it wakes for the event, and at no other time.
+#[test]
+fn who_waits_for_an_event_wakes_after_its_callback() {
+    unsafe extern "C" fn count_slowly(data: *const c_void, events: usize) {
+        std::thread::sleep(Duration::from_millis(100));
+        unsafe { count(data, events) };
+    }
+    fn told_when_woken<T>(waits: &WaitSet, event: &mut ffi::rmw_event_t, cause: impl FnOnce() -> T) {
+        let counter = AtomicUsize::new(0);
+        ok(unsafe { rmw_event_set_callback(event, Some(count_slowly), address(&counter)) });
+        let cause = cause();
+        wait(waits, event);
+        assert!(counter.load(Ordering::SeqCst) > 0);
+        ok(unsafe { rmw_event_set_callback(event, None, std::ptr::null()) });
+        drop(cause);
+    }
+    let mut context = Context::new(new_domain());
+    let (waits, node) = (context.wait_set(), context.node("order"));
+    let publisher = node.publisher("/t", pair(), &qos());
+    let shallow = node.subscription("/t", pair(), &ffi::rmw_qos_profile_t { depth: 1, ..qos() });
+    let mut lost = subscription_event(&shallow, ffi::RMW_EVENT_MESSAGE_LOST);
+    told_when_woken(&waits, &mut lost, || (0..2).for_each(|_| publisher.publish(&Pair::default())));
+    let lazy = ffi::rmw_qos_profile_t { reliability: ffi::RMW_QOS_POLICY_RELIABILITY_BEST_EFFORT, ..qos() };
+    let mut refused = subscription_event(&shallow, ffi::RMW_EVENT_REQUESTED_QOS_INCOMPATIBLE);
+    told_when_woken(&waits, &mut refused, || node.publisher("/t", pair(), &lazy));
+    let (mut here, mut there) = (subscription_event(&shallow, ffi::RMW_EVENT_LIVELINESS_CHANGED), Vec::new());
+    told_when_woken(&waits, &mut here, || there.push(node.publisher("/t", pair(), &qos())));
 }

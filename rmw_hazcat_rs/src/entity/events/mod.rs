@@ -265,11 +265,14 @@ impl EndpointEvents {
         }
     }
 
+    /// Notes events, for [`Observer::deliver`] to tell of. Who waits for the event is woken after the callback was told:
+    /// what the callback has done is then to be seen.
     fn note(&self, kind: EventKind, events: u64) {
         if events > 0 {
             let channel = self.channel(kind);
-            channel.callback.add(usize::try_from(events).unwrap_or(usize::MAX));
-            channel.condition.trigger();
+            if !channel.callback.add(usize::try_from(events).unwrap_or(usize::MAX)) {
+                channel.condition.trigger();
+            }
         }
     }
 
@@ -421,7 +424,9 @@ impl Observer for EndpointEvents {
 
     fn deliver(&self) {
         for channel in &self.channels {
-            channel.callback.deliver();
+            if channel.callback.deliver() {
+                channel.condition.trigger();
+            }
         }
     }
 }
