@@ -147,6 +147,15 @@ pub fn break_device(device: i32) -> bool {
     true
 }
 
+/// Begins to capture a stream into a graph, or ends it. `false` on a real driver.
+pub fn capture(stream: usize, on: bool) -> bool {
+    let Some(function) = function(c"fake_cuda_capture") else { return false };
+    // SAFETY: as above.
+    let function: extern "C" fn(usize, bool) = unsafe { std::mem::transmute(function) };
+    function(stream, on);
+    true
+}
+
 /// Nothing was done that CUDA forbids.
 pub fn assert_lawful() {
     if !is_on() {
@@ -158,13 +167,13 @@ pub fn assert_lawful() {
     assert_eq!(function(), 0, "things were done that CUDA forbids");
 }
 
-/// Physical allocations, reservations, mappings, registrations, streams of this process. `None` on a real driver.
-pub fn in_use() -> Option<[u32; 5]> {
+/// Physical allocations, reservations, mappings, registrations, streams, events of this process. `None` on a real driver.
+pub fn in_use() -> Option<[u32; 6]> {
     let function = function(c"fake_cuda_in_use")?;
     // SAFETY: as above.
-    let function: unsafe extern "C" fn(*mut [u32; 5]) = unsafe { std::mem::transmute(function) };
-    let mut counts = [0; 5];
-    // SAFETY: writes five numbers.
+    let function: unsafe extern "C" fn(*mut [u32; 6]) = unsafe { std::mem::transmute(function) };
+    let mut counts = [0; 6];
+    // SAFETY: writes six numbers.
     unsafe { function(&raw mut counts) };
     Some(counts)
 }

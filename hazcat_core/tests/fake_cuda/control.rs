@@ -46,15 +46,30 @@ pub extern "C" fn fake_cuda_break(device: i32) {
     state().ended.insert(devices::real(device).unwrap_or(device), crate::ILLEGAL_ADDRESS);
 }
 
+/// Begins to capture a stream into a graph, in the global mode, or ends it.
+#[no_mangle]
+pub extern "C" fn fake_cuda_capture(stream: usize, on: bool) {
+    let captured = &mut state().captured;
+    captured.retain(|other| *other != stream);
+    if on {
+        captured.push(stream);
+    }
+}
+
+/// What CUDA's documentation calls potentially unsafe.
+pub(crate) fn may_disturb_a_capture(name: &str) -> bool {
+    name.starts_with("cuMem") || matches!(name, "cuStreamSynchronize" | "cuStreamQuery" | "cuEventQuery" | "cuStreamCreate")
+}
+
 /// How often this process did what it must not.
 #[no_mangle]
 pub extern "C" fn fake_cuda_violations() -> u32 {
     VIOLATIONS.load(Ordering::Relaxed)
 }
 
-/// What is in use: physical allocations, reservations, mappings, registrations, streams.
+/// What is in use: physical allocations, reservations, mappings, registrations, streams, events.
 #[no_mangle]
-pub unsafe extern "C" fn fake_cuda_in_use(counts: *mut [u32; 5]) {
+pub unsafe extern "C" fn fake_cuda_in_use(counts: *mut [u32; 6]) {
     let state = state();
     let counted = [
         state.physical.len(),
@@ -62,6 +77,7 @@ pub unsafe extern "C" fn fake_cuda_in_use(counts: *mut [u32; 5]) {
         state.mapped.len(),
         state.registered.len(),
         state.streams.keys().filter(|handle| **handle > 0x1000_0000).count(),
+        state.events.len(),
     ];
     unsafe { *counts = counted.map(|count| count as u32) };
 }

@@ -2,6 +2,27 @@
 
 use crate::{driver, state, violation, CONTEXTS, INVALID_CONTEXT, INVALID_DEVICE, INVALID_VALUE, NO_DEVICE};
 use std::ffi::{c_char, c_int};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+extern "C" {
+    fn atexit(function: extern "C" fn()) -> c_int;
+    fn _exit(code: c_int) -> !;
+}
+
+static DOWN: AtomicBool = AtomicBool::new(false);
+
+/// What the driver does at exit.
+extern "C" fn take_down() {
+    DOWN.store(true, Ordering::SeqCst);
+}
+
+/// The real one may crash.
+pub(crate) fn check_not_down(name: &str) {
+    if DOWN.load(Ordering::SeqCst) {
+        violation(&format!("{name} after the driver has been taken down"));
+        unsafe { _exit(77) };
+    }
+}
 
 /// Context of device `n`.
 const CONTEXT: usize = 0x100;
@@ -44,6 +65,9 @@ driver! {
         // A forked child of a process that initialised the driver cannot.
         if state.initialised_in != 0 && state.initialised_in != std::process::id() {
             return Err(crate::NOT_INITIALIZED);
+        }
+        if state.initialised_in == 0 {
+            unsafe { atexit(take_down) };
         }
         state.initialised_in = std::process::id();
         Ok(())
@@ -140,6 +164,7 @@ pub unsafe extern "C" fn cuGetErrorName(code: u32, name: *mut *const c_char) -> 
         712 => c"CUDA_ERROR_HOST_MEMORY_ALREADY_REGISTERED",
         713 => c"CUDA_ERROR_HOST_MEMORY_NOT_REGISTERED",
         800 => c"CUDA_ERROR_NOT_PERMITTED",
+        900 => c"CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED",
         801 => c"CUDA_ERROR_NOT_SUPPORTED",
         803 => c"CUDA_ERROR_SYSTEM_DRIVER_MISMATCH",
         _ => {

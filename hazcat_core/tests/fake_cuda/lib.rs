@@ -1,4 +1,4 @@
-//! A CUDA driver without a GPU, for tests: the 44 functions that hazcat calls, with the rules that CUDA's documentation gives
+//! A CUDA driver without a GPU, for tests: the 52 functions that hazcat calls, with the rules that CUDA's documentation gives
 //! them. Built by `tests/cuda/fake.rs` as `libcuda.so.1` and found through `LD_LIBRARY_PATH`.
 //!
 //! What it is true to:
@@ -7,6 +7,9 @@
 //!   has it. Its addresses are reservations that fault when the host touches them.
 //! * Streams are threads: work is done later, in order, and independently of other streams. An error in it ends the context: from
 //!   then on everything answers that error.
+//! * Graphs are captured only as far as others notice: a stream that is captured takes nothing of ours, and while one is captured
+//!   in the global mode, no thread may do what could disturb it.
+//! * At exit it takes itself down: what is called after that is a crash.
 //! * The rules: a current context, multiples of the granularity, exportability said at creation, access granted before use, per
 //!   device and kind of access, no calls from host functions, memory registered before streams reach it, under another address.
 //!
@@ -50,6 +53,7 @@ pub(crate) const ILLEGAL_ADDRESS: u32 = 700;
 pub(crate) const ALREADY_REGISTERED: u32 = 712;
 pub(crate) const NOT_REGISTERED: u32 = 713;
 pub(crate) const NOT_PERMITTED: u32 = 800;
+pub(crate) const CAPTURE_UNSUPPORTED: u32 = 900;
 pub(crate) const NOT_SUPPORTED: u32 = 801;
 
 pub(crate) type Answer = Result<(), u32>;
@@ -66,6 +70,9 @@ pub(crate) struct State {
     pub(crate) streams: HashMap<usize, streams::Shared>,
     pub(crate) modules: HashMap<usize, String>,
     pub(crate) functions: HashMap<usize, String>,
+    /// Streams that are being captured into graphs.
+    pub(crate) captured: Vec<usize>,
+    pub(crate) events: HashMap<usize, streams::Event>,
     /// The error that ended a device's context.
     pub(crate) ended: HashMap<i32, u32>,
     pub(crate) failures: Vec<control::Failure>,
@@ -87,6 +94,8 @@ pub(crate) fn state() -> MutexGuard<'static, State> {
 thread_local! {
     /// Contexts, the current one last.
     pub(crate) static CONTEXTS: RefCell<Vec<usize>> = const { RefCell::new(Vec::new()) };
+    /// How much this thread may do while a stream is captured: 0 global, 1 local to the thread, 2 anything.
+    pub(crate) static CAPTURE_MODE: Cell<u32> = const { Cell::new(0) };
     /// Whether this thread is in a host function.
     pub(crate) static IN_HOST_FUNCTION: Cell<bool> = const { Cell::new(false) };
 }
@@ -114,7 +123,12 @@ pub(crate) fn enter(name: &str) -> Answer {
         violation(&format!("{name} in a host function"));
         return Err(NOT_PERMITTED);
     }
+    devices::check_not_down(name);
     let mut state = state();
+    if !state.captured.is_empty() && CAPTURE_MODE.get() != 2 && control::may_disturb_a_capture(name) {
+        violation(&format!("{name} while a stream is captured"));
+        return Err(CAPTURE_UNSUPPORTED);
+    }
     if name != "cuInit" && name != "cuDriverGetVersion" && state.initialised_in != std::process::id() {
         return Err(NOT_INITIALIZED);
     }

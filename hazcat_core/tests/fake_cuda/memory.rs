@@ -278,6 +278,26 @@ driver! {
         Ok(())
     }
 
+    fn cuMemAllocHost_v2(at: *mut *mut c_void, size: usize) {
+        current()?;
+        let len = size.div_ceil(4096) * 4096;
+        let memory = unsafe { mmap(std::ptr::null_mut(), len, READ_WRITE, PRIVATE | ANONYMOUS, -1, 0) };
+        if memory as isize == -1 {
+            return Err(OUT_OF_MEMORY);
+        }
+        state().registered.insert(memory as usize, Registered { len, writable: true });
+        unsafe { *at = memory };
+        Ok(())
+    }
+
+    fn cuMemFreeHost(at: *mut c_void) {
+        current()?;
+        crate::streams::wait_for_all();
+        let registered = state().registered.remove(&(at as usize)).ok_or(INVALID_VALUE)?;
+        unsafe { munmap(at, registered.len) };
+        Ok(())
+    }
+
     fn cuMemHostRegister_v2(at: *mut c_void, len: usize, flags: c_uint) {
         current()?;
         let (from, end) = (at as usize, at as usize + len);

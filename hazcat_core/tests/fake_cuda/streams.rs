@@ -1,12 +1,12 @@
 //! Streams: threads that do what they are given, in order.
 
 use crate::{
-    current, devices, driver, memory, state, violation, Answer, INVALID_HANDLE, INVALID_VALUE, IN_HOST_FUNCTION,
-    NOT_READY,
+    current, devices, driver, memory, state, violation, Answer, CAPTURE_MODE, CAPTURE_UNSUPPORTED, INVALID_HANDLE,
+    INVALID_VALUE, IN_HOST_FUNCTION, NOT_READY,
 };
 use std::collections::VecDeque;
 use std::ffi::{c_uint, c_void};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -18,6 +18,7 @@ const OWN: usize = 0x1000_0000;
 
 pub(crate) struct Stream {
     device: i32,
+    handle: usize,
     queue: Mutex<Queue>,
     changed: Condvar,
 }
@@ -34,8 +35,8 @@ struct Queue {
 pub(crate) type Shared = Arc<Stream>;
 
 impl Stream {
-    fn start(device: i32) -> Shared {
-        let stream = Arc::new(Self { device, queue: Mutex::default(), changed: Condvar::new() });
+    fn start(device: i32, handle: usize) -> Shared {
+        let stream = Arc::new(Self { device, handle, queue: Mutex::default(), changed: Condvar::new() });
         let own = Arc::clone(&stream);
         std::thread::spawn(move || own.run());
         stream
@@ -66,6 +67,10 @@ impl Stream {
 
     fn submit(&self, work: impl FnOnce() -> Answer + Send + 'static) -> Answer {
         ended(self.device)?;
+        if state().captured.contains(&self.handle) {
+            violation("something was submitted to a stream that is captured");
+            return Err(CAPTURE_UNSUPPORTED);
+        }
         self.queue.lock().unwrap_or_else(PoisonError::into_inner).work.push_back(Box::new(work));
         self.changed.notify_all();
         Ok(())
@@ -88,7 +93,7 @@ fn find(handle: usize) -> Result<Shared, u32> {
         return state().streams.get(&handle).cloned().ok_or(INVALID_HANDLE);
     }
     let key = (device as usize + 1) * 4 + handle;
-    Ok(Arc::clone(state().streams.entry(key).or_insert_with(|| Stream::start(device))))
+    Ok(Arc::clone(state().streams.entry(key).or_insert_with(|| Stream::start(device, key))))
 }
 
 /// Waits for what streams are doing now, but not for those that wait for a word.
@@ -137,17 +142,69 @@ impl Side {
     }
 }
 
+/// A point in a stream; `None` before it is recorded, which counts as passed.
+#[derive(Default)]
+pub(crate) struct Event(Option<(i32, Arc<AtomicBool>)>);
+
 driver! {
+    fn cuStreamIsCapturing(stream: usize, status: *mut c_uint) {
+        find(stream)?;
+        unsafe { *status = c_uint::from(state().captured.contains(&stream)) };
+        Ok(())
+    }
+
+    fn cuThreadExchangeStreamCaptureMode(mode: *mut c_uint) {
+        let mode = unsafe { &mut *mode };
+        if *mode > 2 {
+            return Err(INVALID_VALUE);
+        }
+        *mode = CAPTURE_MODE.replace(*mode);
+        Ok(())
+    }
+
+    fn cuEventCreate(event: *mut usize, flags: c_uint) {
+        current()?;
+        if flags & !7 != 0 {
+            return Err(INVALID_VALUE);
+        }
+        let mut state = state();
+        let handle = state.new_handle() as usize;
+        state.events.insert(handle, Event::default());
+        unsafe { *event = handle };
+        Ok(())
+    }
+
+    fn cuEventRecord(event: usize, stream: usize) {
+        let stream = find(stream)?;
+        let passed = Arc::new(AtomicBool::new(false));
+        let now = Event(Some((stream.device, Arc::clone(&passed))));
+        *state().events.get_mut(&event).ok_or(INVALID_HANDLE)? = now;
+        stream.submit(move || {
+            passed.store(true, Ordering::SeqCst);
+            Ok(())
+        })
+    }
+
+    fn cuEventQuery(event: usize) {
+        let recorded = state().events.get(&event).ok_or(INVALID_HANDLE)?.0.clone();
+        let Some((device, passed)) = recorded else { return Ok(()) };
+        ended(device)?;
+        if passed.load(Ordering::SeqCst) { Ok(()) } else { Err(NOT_READY) }
+    }
+
+    fn cuEventDestroy_v2(event: usize) {
+        state().events.remove(&event).map(drop).ok_or(INVALID_HANDLE)
+    }
+
     fn cuStreamCreate(stream: *mut usize, flags: c_uint) {
         let device = current()?;
         if flags > 1 {
             return Err(INVALID_VALUE);
         }
         ended(device)?;
-        let new = Stream::start(device);
         let mut state = state();
         let handle = OWN + state.new_handle() as usize;
-        state.streams.insert(handle, new);
+        state.streams.insert(handle, Stream::start(device, handle));
         unsafe { *stream = handle };
         Ok(())
     }

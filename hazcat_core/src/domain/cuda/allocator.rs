@@ -177,10 +177,14 @@ impl DomainAllocator for CudaAllocator {
             }
             remote.reach_from(&self.device);
             let (here, there) = (self.device.context(), remote.device().context());
-            return self.submit("copy from another device", |driver, stream| {
+            let copied = self.submit("copy from another device", |driver, stream| {
                 // SAFETY: as above; both contexts are never released.
                 unsafe { driver.cuMemcpyPeerAsync(target, here, source, there, len, stream) }
             });
+            if copied.is_ok() {
+                return copied;
+            }
+            // There are machines on which two devices know nothing of each other: then through host memory, as below.
         }
         if from.as_any().is::<RemoteHostMemory>() {
             let source = from.address(offset, len).ok_or(CopyError::Bounds { len, room: 0 })?;
@@ -213,7 +217,7 @@ impl DomainAllocator for CudaAllocator {
         }
         let Some(mark) = segment.take_mark() else {
             // More messages under way than there are marks: this one waits here.
-            let _current = self.device.current_for(stream).map_err(&failed)?;
+            let _current = self.device.current_to_submit(stream).map_err(&failed)?;
             // SAFETY: the user vouches for the stream.
             unsafe { self.device.driver().cuStreamSynchronize(super::device::raw_stream(stream)) }.map_err(&failed)?;
             return Ok(Readiness::NOW);

@@ -2,15 +2,17 @@
 //!
 //! The primary context is the one that CUDA's runtime interface uses too, so memory and streams of libraries in the same
 //! process fit together. It is retained for as long as the process lives. A context is current per thread: every call here
-//! pushes it and pops it afterwards, so that callers keep theirs ([`Device::current`]). A forked child has no CUDA.
+//! pushes it and pops it afterwards, so that callers keep theirs ([`Device::current`]). A forked child has no CUDA. A program that
+//! resets the device (`cudaDeviceReset`) destroys the context for everybody in the process: what then fails stays failed.
 
 use super::driver::{CudaError, Driver};
+use super::exit::{self, Inside};
 use super::uuid::DeviceUuid;
 use crate::domain::{CopyError, DeviceError, DomainId, Stream};
 use crate::sys::fork::ForkMark;
 use cudarc::driver::sys::{self, CUdevice_attribute as Attribute};
 use std::collections::HashMap;
-use std::ffi::{c_char, c_int, CStr};
+use std::ffi::{c_char, c_int, c_uint, CStr};
 use std::marker::PhantomData;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -65,6 +67,7 @@ impl Device {
     /// Why there are none.
     pub(super) fn list() -> Result<Vec<DeviceUuid>, String> {
         let driver = Driver::get()?;
+        let _inside = Inside::new().ok_or("the process is ending")?;
         let mut count = 0;
         // SAFETY: writes one number.
         unsafe { driver.cuDeviceGetCount(&raw mut count) }.map_err(|error| error.to_string())?;
@@ -208,11 +211,25 @@ impl Device {
         if stream.0 <= LAST_DEFAULT_STREAM {
             return self.current();
         }
-        self.check_fork()?;
+        let inside = self.enter()?;
         let mut context = std::ptr::null_mut();
         // SAFETY: the user vouches for the stream; writes one handle.
         unsafe { self.driver.cuStreamGetCtx(raw_stream(stream), &raw mut context) }?;
+        drop(inside);
         self.push(context)
+    }
+
+    /// The same, where something is to be submitted to the stream: refused while it is being captured into a graph.
+    pub(super) fn current_to_submit(&self, stream: Stream) -> Result<Current<'_>, CudaError> {
+        let current = self.current_for(stream)?;
+        let mut status: c_uint = 0;
+        // SAFETY: the user vouches for the stream; writes one number, of the size of the enum.
+        unsafe { self.driver.cuStreamIsCapturing(raw_stream(stream), (&raw mut status).cast()) }?;
+        if status == sys::CUstreamCaptureStatus::CU_STREAM_CAPTURE_STATUS_NONE as c_uint {
+            Ok(current)
+        } else {
+            Err(CudaError::ours("cuStreamIsCapturing", "HAZCAT_STREAM_IS_CAPTURING"))
+        }
     }
 
     /// Whether this is the process that opened the device.
@@ -220,15 +237,27 @@ impl Device {
         self.mark.check().is_ok()
     }
 
-    fn check_fork(&self) -> Result<(), CudaError> {
-        self.mark.check().map_err(|_| CudaError::ours("cuCtxPushCurrent", "HAZCAT_FORKED_CHILD"))
+    fn enter(&self) -> Result<Inside, CudaError> {
+        let failed = |name| CudaError::ours("cuCtxPushCurrent", name);
+        self.mark.check().map_err(|_| failed("HAZCAT_FORKED_CHILD"))?;
+        Inside::new().ok_or_else(|| failed("HAZCAT_EXITING"))
     }
 
     fn push(&self, context: sys::CUcontext) -> Result<Current<'_>, CudaError> {
-        self.check_fork()?;
+        let inside = self.enter()?;
         // SAFETY: a context that is never released, or that of a stream in use; popped again by `Current`.
         unsafe { self.driver.cuCtxPushCurrent(context) }?;
-        Ok(Current { device: self, _this_thread: PhantomData })
+        let mut current = Current { device: self, mode: None, _inside: inside, _this_thread: PhantomData };
+        current.mode = self.exchange_capture_mode(sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_RELAXED as c_uint);
+        Ok(current)
+    }
+
+    /// Sets how much of CUDA this thread may use while some thread captures a graph. Answers how much it was.
+    fn exchange_capture_mode(&self, mode: c_uint) -> Option<c_uint> {
+        let mut mode = mode;
+        // SAFETY: reads and writes one number, of the size of the enum; one of the enum's on the way in.
+        unsafe { self.driver.cuThreadExchangeStreamCaptureMode((&raw mut mode).cast()) }.ok()?;
+        Some(mode)
     }
 
     /// Whether another device can reach this one's memory directly.
@@ -275,6 +304,7 @@ impl Device {
     pub(super) fn failure(&self) -> Option<CudaError> {
         let _current = match self.current() {
             Ok(current) => current,
+            Err(_) if exit::is_exiting() => return None,
             Err(error) => return Some(error),
         };
         // The per-thread default stream: every call reports an error that ended the context.
@@ -297,14 +327,21 @@ impl Device {
     }
 }
 
-/// The device's context is the thread's current one.
+/// The device's context is the thread's current one, and no call disturbs a graph that some thread is capturing: what is not
+/// submitted to a user's stream has nothing to do with it.
 pub(super) struct Current<'a> {
     device: &'a Device,
+    /// What the thread's capture mode was.
+    mode: Option<c_uint>,
+    _inside: Inside,
     _this_thread: PhantomData<*const ()>,
 }
 
 impl Drop for Current<'_> {
     fn drop(&mut self) {
+        if let Some(mode) = self.mode {
+            self.device.exchange_capture_mode(mode);
+        }
         let mut context = std::ptr::null_mut();
         // SAFETY: pops what `Device::current` pushed; this guard cannot leave its thread.
         let _ = unsafe { self.device.driver.cuCtxPopCurrent(&raw mut context) };

@@ -1,12 +1,13 @@
 //! CUDA's driver, found at run time.
 //!
 //! Types and values are cudarc's. The table of functions is our own, for three reasons: cudarc's loader panics where the
-//! library or any one of its 500 functions is missing, here a missing driver is an answer; we need 40 functions, so older and
+//! library or any one of its 500 functions is missing, here a missing driver is an answer; we need 50 functions, so older and
 //! partial drivers do; and a result is kept as the number it is, because a newer driver's error code is not a value of
 //! cudarc's enum. The compiler compares every signature with cudarc's (`agrees_with_cudarc`).
 //!
 //! Nothing is loaded before somebody asks for a CUDA domain.
 
+use super::exit;
 use cudarc::driver::sys;
 use libloading::Library;
 use std::ffi::{c_char, c_int, c_uint, c_ulonglong, c_void, CStr};
@@ -154,6 +155,8 @@ driver_functions! {
     );
     cuMemAlloc = cuMemAlloc_v2(address: *mut sys::CUdeviceptr, size: usize);
     cuMemFree = cuMemFree_v2(address: sys::CUdeviceptr);
+    cuMemAllocHost = cuMemAllocHost_v2(at: *mut *mut c_void, len: usize);
+    cuMemFreeHost = cuMemFreeHost(at: *mut c_void);
     cuMemHostRegister = cuMemHostRegister_v2(at: *mut c_void, len: usize, flags: c_uint);
     cuMemHostUnregister = cuMemHostUnregister(at: *mut c_void);
     cuMemHostGetDevicePointer =
@@ -187,6 +190,12 @@ driver_functions! {
     cuStreamCreate = cuStreamCreate(stream: *mut sys::CUstream, flags: c_uint);
     cuStreamDestroy = cuStreamDestroy_v2(stream: sys::CUstream);
     cuStreamSynchronize = cuStreamSynchronize(stream: sys::CUstream);
+    cuStreamIsCapturing = cuStreamIsCapturing(stream: sys::CUstream, status: *mut sys::CUstreamCaptureStatus);
+    cuThreadExchangeStreamCaptureMode = cuThreadExchangeStreamCaptureMode(mode: *mut sys::CUstreamCaptureMode);
+    cuEventCreate = cuEventCreate(event: *mut sys::CUevent, flags: c_uint);
+    cuEventRecord = cuEventRecord(event: sys::CUevent, stream: sys::CUstream);
+    cuEventQuery = cuEventQuery(event: sys::CUevent);
+    cuEventDestroy = cuEventDestroy_v2(event: sys::CUevent);
     cuStreamGetCtx = cuStreamGetCtx(stream: sys::CUstream, context: *mut sys::CUcontext);
     cuStreamQuery = cuStreamQuery(stream: sys::CUstream);
     cuStreamWriteValue64 = cuStreamWriteValue64_v2(
@@ -246,6 +255,8 @@ impl Driver {
         let found = Self::load()?;
         // SAFETY: to be called once before all else, from any thread.
         unsafe { found.cuInit(0) }.map_err(|error| error.to_string())?;
+        // After the driver has registered what it does at exit, so that ours comes first.
+        exit::look_out();
         let mut version = 0;
         // SAFETY: writes one number.
         unsafe { found.cuDriverGetVersion(&raw mut version) }.map_err(|error| error.to_string())?;

@@ -4,18 +4,20 @@
 //!   nothing of CUDA may be called, not even by dropping something.
 //! * A segment stays mapped and its marks registered until the device has written the marks that were ordered
 //!   ([`watch_own`]), whoever else lets go of it. If the device fails before that, they are poisoned.
-//! * A mark that a stream here waits for ([`watch_foreign`]) is poisoned when its producer's process is gone.
+//! * A mark that a stream here waits for ([`watch_wait`]) is poisoned when its producer's process is gone; the segment stays until
+//!   the stream has passed that wait, which may be long after the mark was written.
 //!
 //! The thread sleeps while there is nothing of this.
 
-use super::device::{raw_stream, Device};
+use super::device::{raw_stream, Device, Handle};
 use super::driver::CudaError;
 use super::record::{Mark, Standing};
 use super::segment::CudaSegment;
 use crate::domain::Stream;
 use crate::sys::fork::ForkMark;
+use cudarc::driver::sys;
 use std::collections::HashMap;
-use std::ffi::c_void;
+use std::ffi::{c_uint, c_void};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -27,7 +29,74 @@ type Then = Box<dyn FnOnce() + Send>;
 struct Watch {
     segment: Arc<CudaSegment>,
     mark: Mark,
-    own: bool,
+    until: Until,
+}
+
+/// How long a segment is kept.
+enum Until {
+    /// Until its device has written the mark.
+    Written,
+    /// Until a stream here has passed its wait for the mark; where there is no event, until the mark is there.
+    Passed(Option<Event>),
+}
+
+/// A point in a stream; destroyed on drop.
+struct Event {
+    device: Arc<Device>,
+    handle: Handle<sys::CUevent_st>,
+}
+
+impl Event {
+    /// The point behind all that was submitted to a stream of the current context so far.
+    fn record(device: &Arc<Device>, stream: Stream) -> Result<Self, CudaError> {
+        let mut event = std::ptr::null_mut();
+        // SAFETY: writes one handle, of the current context.
+        unsafe {
+            device.driver().cuEventCreate(&raw mut event, sys::CUevent_flags::CU_EVENT_DISABLE_TIMING as c_uint)
+        }?;
+        let event = Self { device: Arc::clone(device), handle: Handle::new(event) };
+        // SAFETY: an event of the stream's context; the user vouches for the stream.
+        unsafe { device.driver().cuEventRecord(event.handle.raw(), raw_stream(stream)) }?;
+        Ok(event)
+    }
+
+    /// Whether the stream has passed it, or never will because its device has failed.
+    fn is_passed(&self) -> bool {
+        let Ok(_current) = self.device.current() else { return false };
+        // SAFETY: our own event; only asks.
+        match unsafe { self.device.driver().cuEventQuery(self.handle.raw()) } {
+            Err(error) => !error.is(sys::CUresult::CUDA_ERROR_NOT_READY),
+            Ok(()) => true,
+        }
+    }
+}
+
+impl Drop for Event {
+    fn drop(&mut self) {
+        if let Ok(_current) = self.device.current() {
+            // SAFETY: our own, destroyed once; one that is still ahead is given up by the driver when the stream has passed it.
+            let _ = unsafe { self.device.driver().cuEventDestroy(self.handle.raw()) };
+        }
+    }
+}
+
+impl Watch {
+    /// Whether the segment has to be kept on. Poisons the mark where nobody will write it any more.
+    fn goes_on(&self, device_has_failed: bool) -> bool {
+        let record = self.segment.record();
+        let pending = record.standing(self.mark) == Standing::Pending;
+        let lost = match &self.until {
+            Until::Written => device_has_failed,
+            Until::Passed(_) => pending && !record.owner_is_alive(),
+        };
+        if lost {
+            record.poison(self.mark);
+        }
+        match &self.until {
+            Until::Passed(Some(event)) => !device_has_failed && !event.is_passed(),
+            Until::Written | Until::Passed(None) => record.standing(self.mark) == Standing::Pending,
+        }
+    }
 }
 
 #[derive(Default)]
@@ -101,17 +170,8 @@ impl Keeper {
         used.for_each(|device| drop(devices.insert(device.uuid(), Arc::clone(device))));
         drop(state);
         devices.retain(|_, device| device.failure().is_some());
-        let (pending, ended): (Vec<_>, Vec<_>) = watches.into_iter().partition(|watch| {
-            let record = watch.segment.record();
-            let lost = match watch.own {
-                true => devices.contains_key(&watch.segment.device().uuid()),
-                false => record.standing(watch.mark) == Standing::Pending && !record.owner_is_alive(),
-            };
-            if lost {
-                record.poison(watch.mark);
-            }
-            record.standing(watch.mark) == Standing::Pending
-        });
+        let (pending, ended): (Vec<_>, Vec<_>) =
+            watches.into_iter().partition(|watch| watch.goes_on(devices.contains_key(&watch.segment.device().uuid())));
         // The last hold on a segment, perhaps: unmapping it takes its time.
         drop(ended);
         let mut state = self.state();
@@ -156,7 +216,7 @@ pub(super) fn when_done(device: &Arc<Device>, stream: Stream, then: Then) -> Res
         keeper.wake.notify_one();
         number
     };
-    let launched = device.current_for(stream).and_then(|_current| {
+    let launched = device.current_to_submit(stream).and_then(|_current| {
         // SAFETY: `passed` may be called from any thread, with a number; the user vouches for the stream.
         unsafe { device.driver().cuLaunchHostFunc(raw_stream(stream), Some(passed), number as *mut c_void) }
     });
@@ -179,10 +239,12 @@ fn watch(watch: Watch) {
 
 /// Keeps a segment until its device has written a mark.
 pub(super) fn watch_own(segment: Arc<CudaSegment>, mark: Mark) {
-    watch(Watch { segment, mark, own: true });
+    watch(Watch { segment, mark, until: Until::Written });
 }
 
-/// Keeps a segment until the mark that a stream here waits for is there, and ends the waiting where it will not come.
-pub(super) fn watch_foreign(segment: Arc<CudaSegment>, mark: Mark) {
-    watch(Watch { segment, mark, own: false });
+/// Keeps a segment until `stream`, whose context is current, has passed its wait for a mark, which was submitted just now. Ends
+/// the waiting where the mark will not come.
+pub(super) fn watch_wait(segment: Arc<CudaSegment>, mark: Mark, stream: Stream) {
+    let event = Event::record(segment.device(), stream).ok();
+    watch(Watch { segment, mark, until: Until::Passed(event) });
 }

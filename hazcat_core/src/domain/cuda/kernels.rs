@@ -66,7 +66,7 @@ impl Kernels {
         threads: u64,
         parameters: &mut [u64],
     ) -> Result<(), CudaError> {
-        let _current = self.device.current_for(stream)?;
+        let _current = self.device.current_to_submit(stream)?;
         let blocks = threads.div_ceil(u64::from(BLOCK)).clamp(1, MOST_BLOCKS) as u32;
         let mut places: Vec<*mut c_void> =
             parameters.iter_mut().map(|parameter| (&raw mut *parameter).cast()).collect();
@@ -194,6 +194,19 @@ impl OwnStream {
     /// As endpoints know it.
     pub fn stream(&self) -> Stream {
         Stream(self.handle.raw() as usize)
+    }
+
+    /// Whether all that was submitted to it is done.
+    ///
+    /// # Errors
+    /// The driver's: also what went wrong in the work.
+    pub fn is_done(&self) -> Result<bool, CudaError> {
+        let _current = self.device.current()?;
+        // SAFETY: our own stream; only asks.
+        match unsafe { self.device.driver().cuStreamQuery(self.handle.raw()) } {
+            Err(error) if error.is(sys::CUresult::CUDA_ERROR_NOT_READY) => Ok(false),
+            other => other.map(|()| true),
+        }
     }
 
     /// Waits until all that was submitted to it is done.

@@ -98,11 +98,8 @@ impl DeviceMemory {
         }?;
         let physical = Physical { device, handle };
         match Self::map(device, &physical, len, sys::CUmemAccess_flags::CU_MEM_ACCESS_FLAGS_PROT_READ) {
-            // Not every driver has read-only mappings of device memory.
-            Err(error)
-                if error.is(sys::CUresult::CUDA_ERROR_NOT_SUPPORTED)
-                    || error.is(sys::CUresult::CUDA_ERROR_INVALID_VALUE) =>
-            {
+            // Not every driver has read-only mappings of device memory, and they do not agree on how to say so.
+            Err(error) if !error.is_out_of_memory() => {
                 Self::map(device, &physical, len, sys::CUmemAccess_flags::CU_MEM_ACCESS_FLAGS_PROT_READWRITE)
             }
             other => other,

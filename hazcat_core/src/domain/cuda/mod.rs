@@ -6,7 +6,7 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `driver.rs` | the driver's functions, and its errors as values |
+//! | `driver.rs`, `exit.rs` | the driver's functions, and its errors as values; the end of the process |
 //! | `device.rs`, `uuid.rs` | a device by number or UUID; its context and streams |
 //! | `memory.rs` | device memory that other processes can map |
 //! | `record.rs` | the file that stands for a segment: what it is, and when messages are there |
@@ -15,7 +15,7 @@
 //! | `allocator.rs`, `remote.rs` | the owner's side and everybody else's |
 //! | `pin.rs` | host memory that devices reach directly |
 //! | `keeper.rs` | the thread that looks after what devices have been told to do |
-//! | `kernels.rs` | code for devices: images, and checking bytes |
+//! | `kernels.rs`, `probe.rs` | code for devices: images, and checking bytes; what a device does by itself, for comparison |
 //!
 //! # Which device
 //!
@@ -35,15 +35,20 @@
 //! * CUDA does not know the order that marks make between processes. Several processes that wait for each other's streams in a
 //!   circle wait for ever.
 //! * At most 4,096 messages of a segment can be under way on streams; the next publish waits for its stream.
-//! * A forked child has no CUDA: every operation fails with `HAZCAT_FORKED_CHILD`.
+//! * A stream that is being captured into a graph can neither fill nor read messages (`HAZCAT_STREAM_IS_CAPTURING`): a mark is
+//!   written once, a graph runs often. Other streams' captures are not disturbed, whatever their mode.
+//! * A forked child has no CUDA: every operation fails with `HAZCAT_FORKED_CHILD`; so does a process that is ending, with
+//!   `HAZCAT_EXITING`.
 
 mod allocator;
 mod device;
 mod driver;
+mod exit;
 mod keeper;
 pub mod kernels;
 mod memory;
 mod pin;
+pub mod probe;
 mod record;
 mod remote;
 mod segment;

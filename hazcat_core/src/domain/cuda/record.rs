@@ -103,6 +103,8 @@ pub(super) struct SegmentRecord {
     mapping: Mapping,
     /// A description that is never mapped: the owner's lock, or what others probe it with.
     lock: ForkGuarded<File>,
+    /// Whether it is the owner's: through the lock's own description, a probe finds nobody.
+    ours: bool,
 }
 
 impl SegmentRecord {
@@ -129,7 +131,7 @@ impl SegmentRecord {
                 what: "somebody else locks a file that has no name yet",
             });
         }
-        let record = Self { id, path: path.to_owned(), mapping, lock };
+        let record = Self { id, path: path.to_owned(), mapping, lock, ours: true };
         let header = record.header()?;
         header.file.stamp(MAGIC, VERSION);
         header.id.store(id.0, Ordering::Relaxed);
@@ -152,7 +154,7 @@ impl SegmentRecord {
         let file = shm_file::open(path, Access::ReadWrite)?;
         let mapping = shm_file::map_checked(&file, path, Access::ReadWrite, MAGIC, VERSION, true)?;
         let lock = ForkGuarded::open(|| shm_file::open(path, Access::ReadWrite))?;
-        let record = Self { id, path: path.to_owned(), mapping, lock };
+        let record = Self { id, path: path.to_owned(), mapping, lock, ours: false };
         if record.mapping.len() < FILE_BYTES {
             return Err(corrupt("shorter than its marks"));
         }
@@ -229,8 +231,11 @@ impl SegmentRecord {
         }
     }
 
-    /// Whether the process that made the segment is there; asked of others' segments.
+    /// Whether the process that made the segment is there.
     pub(super) fn owner_is_alive(&self) -> bool {
+        if self.ours {
+            return true;
+        }
         let Ok(file) = self.lock.get() else { return true };
         // What cannot be found out is alive: waiting is bounded elsewhere, giving up is not undone.
         ofd_lock::is_locked_by_another(file, 0, 1).unwrap_or(true)
@@ -308,7 +313,7 @@ mod tests {
     #[test]
     fn the_owner_is_alive_until_it_lets_go() {
         let (_root, own, other) = pair();
-        assert!(other.owner_is_alive());
+        assert!(other.owner_is_alive() && own.owner_is_alive());
         drop(own);
         assert!(!other.owner_is_alive());
     }

@@ -59,7 +59,12 @@ impl CudaSegment {
         share::put(id, &path, Arc::new(descriptor));
         let free_marks = Mutex::new((0..MARKS as u16).rev().collect());
         let pin = Mutex::new(None);
-        Ok(Arc::new(Self { pin, memory, record, len, free_marks, last_value: AtomicU64::new(0) }))
+        let segment = Self { pin, memory, record, len, free_marks, last_value: AtomicU64::new(0) };
+        if device.has_stream_words() {
+            // Now, and not when the first message is published: registering takes its time. What goes wrong is said then.
+            let _ = segment.first_mark_address();
+        }
+        Ok(Arc::new(segment))
     }
 
     /// Maps a segment that somebody made on `device`.
@@ -96,20 +101,22 @@ impl CudaSegment {
         self.memory.address(offset, len)
     }
 
+    /// The address by which streams know the first mark; registers the marks where they are not yet.
+    fn first_mark_address(&self) -> Result<sys::CUdeviceptr, CudaError> {
+        let mut pin = self.pin.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, first)) = &*pin {
+            return Ok(*first);
+        }
+        let (at, len) = self.record.marks().ok_or(CudaError::ours("cuMemHostRegister", "HAZCAT_NO_MARKS"))?;
+        let new = Pin::new(self.device(), at, len, true)?;
+        let first = new.device_address()?;
+        *pin = Some((new, first));
+        Ok(first)
+    }
+
     /// The address by which streams know a mark.
     fn mark_address(&self, mark: Mark) -> Result<sys::CUdeviceptr, CudaError> {
-        let mut pin = self.pin.lock().unwrap_or_else(PoisonError::into_inner);
-        let first = match &*pin {
-            Some((_, first)) => *first,
-            None => {
-                let (at, len) = self.record.marks().ok_or(CudaError::ours("cuMemHostRegister", "HAZCAT_NO_MARKS"))?;
-                let new = Pin::new(self.device(), at, len, true)?;
-                let first = new.device_address()?;
-                *pin = Some((new, first));
-                first
-            }
-        };
-        Ok(first + sys::CUdeviceptr::from(mark.number) * 8)
+        Ok(self.first_mark_address()? + sys::CUdeviceptr::from(mark.number) * 8)
     }
 
     /// A mark for a message of this process; `None` where all are in use.
@@ -135,7 +142,7 @@ impl CudaSegment {
         let device = self.device();
         if device.has_stream_words() {
             let address = self.mark_address(mark)?;
-            let _current = device.current_for(stream)?;
+            let _current = device.current_to_submit(stream)?;
             let flags = sys::CUstreamWriteValue_flags::CU_STREAM_WRITE_VALUE_DEFAULT as u32;
             // SAFETY: registered memory, kept with the segment by the keeper until the word is there; the user vouches for
             // the stream. The default flag orders the write behind all that the stream did before, for the whole system.
@@ -155,14 +162,12 @@ impl CudaSegment {
             return Ok(false);
         }
         let address = self.mark_address(mark)?;
-        {
-            let _current = device.current_for(stream)?;
-            let flags = sys::CUstreamWaitValue_flags::CU_STREAM_WAIT_VALUE_GEQ as u32;
-            // SAFETY: registered memory, kept with the segment by the keeper until the word is there; the user vouches for
-            // the stream.
-            unsafe { device.driver().cuStreamWaitValue64(raw_stream(stream), address, mark.value, flags) }?;
-        }
-        keeper::watch_foreign(Arc::clone(self), mark);
+        let _current = device.current_to_submit(stream)?;
+        let flags = sys::CUstreamWaitValue_flags::CU_STREAM_WAIT_VALUE_GEQ as u32;
+        // SAFETY: registered memory, kept with the segment by the keeper until the stream has passed; the user vouches for the
+        // stream.
+        unsafe { device.driver().cuStreamWaitValue64(raw_stream(stream), address, mark.value, flags) }?;
+        keeper::watch_wait(Arc::clone(self), mark, stream);
         Ok(true)
     }
 }

@@ -106,6 +106,16 @@ fn the_sockets_of_the_dead_are_swept() {
 }
 
 #[test]
+fn a_process_ends_with_work_under_way_and_calls_no_driver_that_is_down() {
+    let Some(scene) = Scene::new() else { return };
+    let mut ending = Other::start(scene.root(), "exit", &[]);
+    assert_eq!(ending.hear(), [1]);
+    // Its handler at exit says what it was told there.
+    assert_eq!(ending.hear(), [2], "an operation after the end was not refused");
+    ending.end();
+}
+
+#[test]
 fn a_forked_child_is_refused_and_harms_nothing() {
     let Some(scene) = Scene::new() else { return };
     let mut allocator = scene.allocator();

@@ -2,6 +2,7 @@
 
 use super::processes::{Message, Other, LEN};
 use super::scene::{pattern, wait_until, Scene, MIB};
+use crate::fake;
 use hazcat_core::domain::{DomainAllocator, Readiness};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
@@ -68,7 +69,9 @@ fn two_streams_that_fill_a_message_are_both_waited_for() {
     scene.fill_later(&slow, LONG, at, MIB, 1);
     allocator.mark_ready(&piece, slow.stream()).unwrap();
     let readiness = allocator.mark_ready(&piece, fast.stream()).unwrap();
-    scene.remap(allocator.as_ref(), &piece).wait_ready(readiness, None).unwrap();
+    let remote = scene.remap(allocator.as_ref(), &piece);
+    remote.wait_ready(readiness, None).unwrap();
+    // (Unmapping waits for streams too: not before the clock is read.)
     assert!(started.elapsed() >= LONG, "the second mark came before the first");
 }
 
@@ -156,4 +159,58 @@ fn more_messages_than_marks_can_be_under_way() {
         remote.wait_ready(*readiness, None).unwrap_or_else(|error| panic!("{piece:?}: {error}"));
     }
     pieces.into_iter().for_each(|piece| allocator.deallocate(piece));
+}
+
+#[test]
+fn a_stream_may_come_to_its_wait_long_after_everybody_has_let_go() {
+    let Some(scene) = Scene::new() else { return };
+    let (slow, producing) = (scene.stream(), scene.stream());
+    let before = fake::in_use();
+    {
+        let mut allocator = scene.allocator();
+        let piece = allocator.allocate(1000).unwrap();
+        scene.kernels.spin(producing.stream(), 30_000_000).unwrap();
+        let readiness = allocator.mark_ready(&piece, producing.stream()).unwrap();
+        scene.kernels.spin(slow.stream(), LONG.as_nanos() as u64).unwrap();
+        let remote = scene.remap(allocator.as_ref(), &piece);
+        remote.wait_ready(readiness, Some(slow.stream())).unwrap();
+        remote.wait_ready(readiness, None).unwrap();
+        allocator.paths().iter().for_each(|path| std::fs::remove_file(path).unwrap());
+    }
+    // The mark is there; the stream has not even come to the wait for it, and will look at the word then.
+    slow.synchronize().expect("what it waits for is still there");
+    wait_until("all is given back", || fake::in_use() == before);
+}
+
+#[test]
+fn a_stream_that_is_captured_is_refused_and_no_capture_is_disturbed() {
+    let Some(scene) = Scene::new() else { return };
+    let mut allocator = scene.allocator();
+    let (stream, captured) = (scene.stream(), scene.stream());
+    let piece = allocator.allocate(MIB).unwrap();
+    let remote = scene.remap(allocator.as_ref(), &piece);
+    scene.kernels.spin(stream.stream(), LONG.as_nanos() as u64).unwrap();
+    let pending = allocator.mark_ready(&piece, stream.stream()).unwrap();
+    if !fake::capture(captured.stream().0, true) {
+        return;
+    }
+    let mut refused = vec![
+        allocator.mark_ready(&piece, captured.stream()).map(drop),
+        remote.when_done(captured.stream(), Box::new(|| panic!("refused, but called"))),
+    ];
+    // Streams that cannot wait make the thread wait, whatever they do.
+    if std::env::var_os("FAKE_CUDA_LACKS").is_none() {
+        refused.push(remote.wait_ready(pending, Some(captured.stream())));
+    }
+    for refusal in refused {
+        let error = refusal.expect_err("a graph runs often, a mark is written once");
+        assert!(error.to_string().contains("HAZCAT_STREAM_IS_CAPTURING"), "{error}");
+    }
+    // All the rest goes on, beside the capture: what is watched in the background as well.
+    let more = allocator.allocate(20 * MIB).unwrap();
+    allocator.copy_from(&[1; 1000], &more, 0).unwrap();
+    allocator.copy_to(&more, 0, &mut [0; 1000]).unwrap();
+    remote.wait_ready(pending, None).unwrap();
+    fake::capture(captured.stream().0, false);
+    remote.when_done(captured.stream(), Box::new(|| ())).expect("it is an ordinary stream again");
 }

@@ -1,11 +1,12 @@
 //! Other processes: this binary again, with its test `child` alone, told by an environment variable what to do.
 
 use super::scene::{wait_until, Scene, MIB};
-use hazcat_core::domain::Readiness;
+use hazcat_core::domain::{Allocation, DomainAllocator, Readiness};
 use hazcat_core::ids::SegmentId;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::Mutex;
 use std::time::Duration;
 
 const ROLE: &str = "HAZCAT_TEST_CUDA_ROLE";
@@ -121,8 +122,27 @@ pub fn role_to_map(message: &Message) -> String {
     format!("map {}", message.text())
 }
 
+type Kept = (Box<dyn DomainAllocator>, Allocation);
+
+/// What is still there when the process ends.
+static LAST: Mutex<Option<Kept>> = Mutex::new(None);
+
+/// As a C++ object of static lifetime is destroyed: after everything that was registered later, the driver's own end included.
+extern "C" fn destroy_last() {
+    let Some((allocator, piece)) = LAST.lock().ok().and_then(|mut last| last.take()) else { return };
+    let refused = allocator.copy_to(&piece, 0, &mut [0; 10]);
+    // The threads behind it go on for a while, too.
+    std::thread::sleep(Duration::from_millis(50));
+    drop(allocator);
+    tell(if refused.is_err_and(|error| error.to_string().contains("HAZCAT_EXITING")) { "2" } else { "3" });
+}
+
 pub fn play() {
     let (Ok(role), Some(root)) = (std::env::var(ROLE), std::env::var_os(ROOT)) else { return };
+    if role == "exit" {
+        // SAFETY: a function that does not unwind. First of all, so that it runs last.
+        unsafe { libc::atexit(destroy_last) };
+    }
     let scene = Scene::on("cuda:0", Path::new(&root), false).expect("a device");
     let words: Vec<&str> = role.split_whitespace().collect();
     let number = |at: usize| words[at].parse::<u64>().expect("a number");
@@ -153,6 +173,17 @@ pub fn play() {
         }
         // Says which device has a number here.
         "number" => tell(&scene.domain.id().instance().to_string()),
+        // Ends while a stream and the threads behind it are at work.
+        "exit" => {
+            let mut allocator = scene.allocator();
+            let stream = scene.stream();
+            let piece = allocator.allocate(LEN).expect("room");
+            scene.kernels.spin(stream.stream(), 2_000_000_000).expect("spin");
+            allocator.mark_ready(&piece, stream.stream()).expect("mark");
+            *LAST.lock().expect("unpoisoned") = Some((allocator, piece));
+            tell("1");
+            std::process::exit(0);
+        }
         // Host code that touches a device's memory.
         "touch" => {
             let mut allocator = scene.allocator();
