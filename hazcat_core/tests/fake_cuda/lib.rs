@@ -70,6 +70,8 @@ pub(crate) struct State {
     pub(crate) streams: HashMap<usize, streams::Shared>,
     pub(crate) modules: HashMap<usize, String>,
     pub(crate) functions: HashMap<usize, String>,
+    /// Words that streams have still to write or to wait for.
+    pub(crate) awaited: Vec<u64>,
     /// Streams that are being captured into graphs.
     pub(crate) captured: Vec<usize>,
     pub(crate) events: HashMap<usize, streams::Event>,

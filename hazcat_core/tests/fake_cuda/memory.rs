@@ -327,6 +327,14 @@ driver! {
 
     fn cuMemHostUnregister(at: *mut c_void) {
         current()?;
+        {
+            let state = state();
+            let len = state.registered.get(&(at as usize)).map_or(0, |registered| registered.len as u64);
+            let first = at as u64 + REGISTERED;
+            if state.ended.is_empty() && state.awaited.iter().any(|word| (first..first + len).contains(word)) {
+                violation("memory unregistered that a stream has still to look at");
+            }
+        }
         crate::streams::wait_for_all();
         if state().registered.remove(&(at as usize)).is_none() {
             violation("unregistered what is not registered");

@@ -142,6 +142,13 @@ impl Side {
     }
 }
 
+fn forget_awaited(address: u64) {
+    let awaited = &mut state().awaited;
+    if let Some(at) = awaited.iter().position(|other| *other == address) {
+        awaited.swap_remove(at);
+    }
+}
+
 /// A point in a stream; `None` before it is recorded, which counts as passed.
 #[derive(Default)]
 pub(crate) struct Event(Option<(i32, Arc<AtomicBool>)>);
@@ -268,8 +275,10 @@ driver! {
             return Err(INVALID_VALUE);
         }
         memory::reach(&state(), device, address, 8, true).map_err(|_| INVALID_VALUE)?;
+        state().awaited.push(address);
         stream.submit(move || {
             let word = memory::reach(&state(), device, address, 8, true)?;
+            forget_awaited(address);
             unsafe { &*word.cast::<AtomicU64>() }.store(value, Ordering::SeqCst);
             Ok(())
         })
@@ -283,6 +292,7 @@ driver! {
         }
         memory::reach(&state(), device, address, 8, false).map_err(|_| INVALID_VALUE)?;
         let own = Arc::clone(&stream);
+        state().awaited.push(address);
         stream.submit(move || {
             own.queue.lock().unwrap_or_else(PoisonError::into_inner).waits = true;
             own.changed.notify_all();
@@ -304,6 +314,7 @@ driver! {
                 std::thread::sleep(Duration::from_micros(50));
             };
             own.queue.lock().unwrap_or_else(PoisonError::into_inner).waits = false;
+            forget_awaited(address);
             answer
         })
     }
