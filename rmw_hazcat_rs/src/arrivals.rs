@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
 use hazcat_core::wait::LocalBell;
-use hazcat_core::{Subscription, Waitable};
+use hazcat_core::{GuardCondition, Subscription, Waitable};
 
 use crate::callback::CallbackSlot;
 use crate::dispatch::Dispatcher;
@@ -28,6 +28,8 @@ pub struct ArrivalWatch {
     /// Who wants to know; the dispatcher watches while anybody does.
     interest: Mutex<Interest>,
     slot: CallbackSlot,
+    /// Triggered with every arrival, for wait sets of other contexts.
+    relay: GuardCondition,
 }
 
 #[derive(Default)]
@@ -36,11 +38,13 @@ struct Interest {
     callback: bool,
     /// Whose message-lost event is to be told of with every arrival.
     losses: Option<Weak<EndpointEvents>>,
+    /// Wait sets of other contexts.
+    relay: bool,
 }
 
 impl Interest {
     fn any(&self) -> bool {
-        self.callback || self.losses.is_some()
+        self.callback || self.losses.is_some() || self.relay
     }
 }
 
@@ -53,6 +57,7 @@ impl ArrivalWatch {
             seen: AtomicU64::new(NEVER),
             interest: Mutex::default(),
             slot: CallbackSlot::default(),
+            relay: GuardCondition::new(),
         })
     }
 
@@ -94,6 +99,25 @@ impl ArrivalWatch {
         self.change_interest(dispatcher, |interest| interest.losses = events);
     }
 
+    /// Has the dispatcher ring `bell` with every arrival: a bell of another context, which publishers cannot reach (they
+    /// know the bells of the subscription's own participant only). Once somebody has asked for it, the dispatcher goes on
+    /// watching, so that the next wait costs nothing.
+    pub fn arm_across(self: &Arc<Self>, dispatcher: &Dispatcher, bell: &Arc<LocalBell>) {
+        self.relay.arm(bell);
+        self.change_interest(dispatcher, |interest| interest.relay = true);
+    }
+
+    /// Ends that for `bell`.
+    pub fn disarm_across(&self, bell: &Arc<LocalBell>) {
+        self.relay.disarm(bell);
+    }
+
+    /// Has everybody who sleeps on the subscription look again.
+    pub fn ring_waiters(&self) {
+        self.subscription.ring_waiters();
+        self.relay.trigger();
+    }
+
     /// Ends all calls; for the end of the entity.
     pub fn deactivate(self: &Arc<Self>, dispatcher: &Dispatcher) {
         self.change_interest(dispatcher, |interest| *interest = Interest::default());
@@ -118,6 +142,7 @@ impl ArrivalWatch {
         let arrived = self.arrived();
         let before = self.seen.swap(arrived, Ordering::Relaxed);
         if arrived != before {
+            self.relay.trigger();
             let losses = lock(&self.interest).losses.as_ref().and_then(Weak::upgrade);
             if let Some(losses) = losses {
                 losses.look_for_losses(&self.subscription);

@@ -3,6 +3,7 @@
 use std::ffi::{c_char, c_void};
 
 use super::{check_new_name, creating_node};
+use crate::entity::arriving::Arriving as _;
 use crate::entity::client::Client;
 use crate::entity::handle::{entity, into_data, reclaim};
 use crate::error::{guard, guard_ptr, not_null, required, required_mut, required_str, Code, Context as _, Failure};
@@ -63,13 +64,13 @@ pub unsafe extern "C" fn rmw_destroy_client(
 ) -> ffi::rmw_ret_t {
     guard(|| {
         // SAFETY: see the function's own contract.
-        let allocator = *unsafe { entity(node.cast_const()) }?.context().allocator();
+        unsafe { entity(node.cast_const()) }?;
         // SAFETY: see the function's own contract.
-        unsafe { entity(client.cast_const()) }?;
+        let allocator = *unsafe { entity(client.cast_const()) }?.context().allocator();
         // SAFETY: not null, or `entity` had failed.
         let handle = unsafe { client.read() };
         // SAFETY: the caller gives the handle up.
-        drop(unsafe { reclaim(&handle) });
+        unsafe { reclaim(&handle) }.retire();
         // SAFETY: the handle's own string.
         unsafe { allocator.free(handle.service_name) };
         // SAFETY: the handle itself.

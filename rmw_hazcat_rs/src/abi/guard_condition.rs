@@ -44,7 +44,7 @@ pub unsafe extern "C" fn rmw_destroy_guard_condition(
         // SAFETY: not null, or `entity` had failed.
         let handle = unsafe { guard_condition.read() };
         // SAFETY: the caller gives the handle up.
-        drop(unsafe { reclaim(&handle) });
+        unsafe { reclaim(&handle) }.retire();
         // SAFETY: the handle itself.
         unsafe { allocator.free(guard_condition) };
         Ok(())

@@ -120,6 +120,9 @@ unsafe fn take_loaned(
     let taken = unsafe { required_mut(taken, "taken") }?;
     // SAFETY: see the function's own contract.
     let subscription = unsafe { entity(subscription) }?;
+    if !out.is_null() {
+        return Err(Failure::invalid("'*loaned_message' is not null, something would be lost"));
+    }
     *taken = false;
     let Some((message, info)) = subscription.take_loaned()? else { return Ok(None) };
     *out = message;

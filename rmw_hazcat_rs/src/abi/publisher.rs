@@ -107,9 +107,9 @@ pub unsafe extern "C" fn rmw_destroy_publisher(
         not_null(node, "node")?;
         not_null(publisher, "publisher")?;
         // SAFETY: see the function's own contract.
-        let allocator = *unsafe { entity(node.cast_const()) }?.context().allocator();
+        unsafe { entity(node.cast_const()) }?;
         // SAFETY: see the function's own contract.
-        unsafe { entity(publisher.cast_const()) }?;
+        let allocator = *unsafe { entity(publisher.cast_const()) }?.context().allocator();
         // SAFETY: not null.
         let handle = unsafe { publisher.read() };
         // SAFETY: the caller gives the handle up.

@@ -5,6 +5,7 @@ use std::ffi::{c_char, c_void};
 use hazcat_core::Gid;
 
 use super::{check_new_name, creating_node};
+use crate::entity::arriving::Arriving as _;
 use crate::entity::handle::{entity, into_data, reclaim};
 use crate::entity::service::Service;
 use crate::error::{guard, guard_ptr, not_null, required, required_mut, required_str, Context as _};
@@ -65,13 +66,13 @@ pub unsafe extern "C" fn rmw_destroy_service(
 ) -> ffi::rmw_ret_t {
     guard(|| {
         // SAFETY: see the function's own contract.
-        let allocator = *unsafe { entity(node.cast_const()) }?.context().allocator();
+        unsafe { entity(node.cast_const()) }?;
         // SAFETY: see the function's own contract.
-        unsafe { entity(service.cast_const()) }?;
+        let allocator = *unsafe { entity(service.cast_const()) }?.context().allocator();
         // SAFETY: not null, or `entity` had failed.
         let handle = unsafe { service.read() };
         // SAFETY: the caller gives the handle up.
-        drop(unsafe { reclaim(&handle) });
+        unsafe { reclaim(&handle) }.retire();
         // SAFETY: the handle's own string.
         unsafe { allocator.free(handle.service_name) };
         // SAFETY: the handle itself.

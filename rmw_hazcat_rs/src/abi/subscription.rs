@@ -6,6 +6,7 @@ use hazcat_core::graph::EndpointKind;
 
 use super::{check_new_name, content_filter, creating_node};
 use crate::attributes::Attributes;
+use crate::entity::arriving::Arriving as _;
 use crate::entity::handle::{entity, into_data, reclaim};
 use crate::entity::subscription::Subscription;
 use crate::error::{guard, guard_ptr, not_null, required, required_mut, required_str, Context as _, Failure};
@@ -118,13 +119,13 @@ pub unsafe extern "C" fn rmw_destroy_subscription(
         not_null(node, "node")?;
         not_null(subscription, "subscription")?;
         // SAFETY: see the function's own contract.
-        let allocator = *unsafe { entity(node.cast_const()) }?.context().allocator();
+        unsafe { entity(node.cast_const()) }?;
         // SAFETY: see the function's own contract.
-        unsafe { entity(subscription.cast_const()) }?;
+        let allocator = *unsafe { entity(subscription.cast_const()) }?.context().allocator();
         // SAFETY: not null.
         let handle = unsafe { subscription.read() };
         // SAFETY: the caller gives the handle up.
-        drop(unsafe { reclaim(&handle) });
+        unsafe { reclaim(&handle) }.retire();
         // SAFETY: the handle's own string.
         unsafe { allocator.free(handle.topic_name) };
         // SAFETY: the handle itself.

@@ -8,6 +8,7 @@ use hazcat_core::{WaitOutcome, Waitable};
 
 use super::event::waitable_of;
 use super::init;
+use crate::entity::arriving::{Across, Arriving};
 use crate::entity::client::Client;
 use crate::entity::context::Context;
 use crate::entity::guard_condition::GuardCondition;
@@ -15,7 +16,7 @@ use crate::entity::handle::{entity, into_data, reclaim};
 use crate::entity::service::Service;
 use crate::entity::subscription::Subscription;
 use crate::entity::wait_set::WaitSet;
-use crate::error::{guard, guard_ptr, Code, Context as _, Failure, Result};
+use crate::error::{guard, guard_ptr, Code, Context as _, Failure};
 use crate::ffi;
 use crate::identity;
 use crate::qos::time_nanos;
@@ -85,142 +86,165 @@ impl Entries {
         Self { pointers: std::ptr::null_mut(), count: 0 }
     }
 
-    /// Sets all to null.
+    /// # Safety
+    /// `index` is less than the count, and nobody else uses the array.
+    unsafe fn get(&self, index: usize) -> *mut c_void {
+        // SAFETY: by the caller's contract.
+        unsafe { self.pointers.wrapping_add(index).read() }
+    }
+
+    /// Whether no element is null.
+    fn are_complete(&self) -> bool {
+        // SAFETY: less than the count, of an array of the wait.
+        (0..self.count).all(|index| !unsafe { self.get(index) }.is_null())
+    }
+
+    /// Has every entity stay where it is until [`Entries::release`], even if it is destroyed meanwhile.
     ///
     /// # Safety
-    /// As for [`Entries::new`].
-    unsafe fn clear(&self) {
+    /// The elements are the `data` of handles of `T`s.
+    unsafe fn hold<T>(&self) {
         for index in 0..self.count {
             // SAFETY: less than the count.
-            unsafe { self.pointers.wrapping_add(index).write(std::ptr::null_mut()) };
+            let pointer = unsafe { self.get(index) };
+            // SAFETY: a handle's `data` is a reference count of its entity, and the handle is there when a wait begins.
+            unsafe { Arc::increment_strong_count(pointer.cast::<T>()) };
         }
     }
 
     /// Calls `each` with the entities until it answers `false`; tells whether it never did.
     ///
     /// # Safety
-    /// The elements are null or point to live `T`s.
+    /// The elements point to live `T`s.
     unsafe fn visit<T>(&self, mut each: impl FnMut(&T) -> bool) -> bool {
-        for index in 0..self.count {
+        (0..self.count).all(|index| {
             // SAFETY: less than the count.
-            let pointer = unsafe { self.pointers.wrapping_add(index).read() };
+            let pointer = unsafe { self.get(index) };
             // SAFETY: by the caller's contract.
-            if let Some(entity) = unsafe { pointer.cast::<T>().as_ref() } {
-                if !each(entity) {
-                    return false;
-                }
-            }
-        }
-        true
+            each(unsafe { &*pointer.cast::<T>() })
+        })
     }
 
     /// Sets to null what is not ready; tells whether anything is left.
-    ///
-    /// # Safety
-    /// The elements are null or point to live `T`s.
-    unsafe fn keep_ready<T>(&self, mut is_ready: impl FnMut(&T) -> bool) -> bool {
+    fn retain(&self, mut is_ready: impl FnMut(*mut c_void) -> bool) -> bool {
         let mut any = false;
         for index in 0..self.count {
-            let slot = self.pointers.wrapping_add(index);
-            // SAFETY: less than the count.
-            let pointer = unsafe { slot.read() };
-            // SAFETY: by the caller's contract.
-            let ready = unsafe { pointer.cast::<T>().as_ref() }.is_some_and(&mut is_ready);
-            if ready {
-                any = true;
-            } else {
-                // SAFETY: less than the count.
-                unsafe { slot.write(std::ptr::null_mut()) };
+            // SAFETY: less than the count, of an array of the wait.
+            let ready = is_ready(unsafe { self.get(index) });
+            if !ready {
+                // SAFETY: as above.
+                unsafe { self.pointers.wrapping_add(index).write(std::ptr::null_mut()) };
             }
+            any |= ready;
         }
         any
+    }
+
+    /// The same, and lets go of the entities.
+    ///
+    /// # Safety
+    /// [`Entries::hold`] was called with the same `T`.
+    unsafe fn release<T>(&self, mut is_ready: impl FnMut(&T) -> bool) -> bool {
+        self.retain(|pointer| {
+            // SAFETY: one of the reference counts of `hold`, given up here.
+            let entity = unsafe { Arc::from_raw(pointer.cast::<T>()) };
+            is_ready(&entity)
+        })
     }
 }
 
 /// All arrays of a wait.
-struct All {
+struct All<'a> {
     subscriptions: Entries,
     guard_conditions: Entries,
     services: Entries,
     clients: Entries,
     events: Entries,
+    /// The wait set's context.
+    context: &'a Arc<Context>,
 }
 
-impl All {
+impl All<'_> {
+    fn are_complete(&self) -> bool {
+        [&self.subscriptions, &self.guard_conditions, &self.services, &self.clients, &self.events]
+            .iter()
+            .all(|entries| entries.are_complete())
+    }
+
+    /// Has all entities stay until [`All::release`]: who destroys one meanwhile has made a mistake, but must not crash.
+    /// (Events belong to the caller; their endpoint must stay.)
+    ///
     /// # Safety
     /// The arrays hold what rmw says, and all of it lives.
+    unsafe fn hold(&self) {
+        // SAFETY: by the caller's contract, here and below.
+        unsafe { self.guard_conditions.hold::<GuardCondition>() };
+        // SAFETY: as above.
+        unsafe { self.subscriptions.hold::<Subscription>() };
+        // SAFETY: as above.
+        unsafe { self.services.hold::<Service>() };
+        // SAFETY: as above.
+        unsafe { self.clients.hold::<Client>() };
+    }
+
+    /// Hands an entity on as what it is for this wait set.
+    fn offer<E: Arriving>(&self, entity: &E, each: &mut dyn FnMut(&dyn Waitable) -> bool) -> bool {
+        if Arc::ptr_eq(entity.context(), self.context) {
+            each(entity)
+        } else {
+            each(&Across(entity))
+        }
+    }
+
+    /// # Safety
+    /// All entities are held, and the events live.
     unsafe fn visit(&self, each: &mut dyn FnMut(&dyn Waitable) -> bool) {
         // SAFETY: by the caller's contract, here and below.
         let _ = unsafe { self.guard_conditions.visit::<GuardCondition>(|entity| each(&**entity)) }
             // SAFETY: as above.
-            && unsafe { self.subscriptions.visit::<Subscription>(|entity| each(entity)) }
+            && unsafe { self.subscriptions.visit::<Subscription>(|entity| self.offer(entity, each)) }
             // SAFETY: as above.
-            && unsafe { self.services.visit::<Service>(|entity| each(entity)) }
+            && unsafe { self.services.visit::<Service>(|entity| self.offer(entity, each)) }
             // SAFETY: as above.
-            && unsafe { self.clients.visit::<Client>(|entity| each(entity)) }
+            && unsafe { self.clients.visit::<Client>(|entity| self.offer(entity, each)) }
             // SAFETY: as above.
             && unsafe {
-                self.events.visit::<ffi::rmw_event_t>(|event| waitable_of(event).is_none_or(|event| each(&event)))
+                self.events.visit::<ffi::rmw_event_t>(|event| {
+                    waitable_of(event).is_none_or(|event| each(&event.in_wait_set_of(self.context)))
+                })
             };
     }
 
-    /// Refuses entities of another context than the wait set's: their publishers would ring a bell that is not there.
-    /// (Guard conditions and events are of this process alone and may be anybody's.)
+    /// Sets to null what is not ready (everything where `look` is false), and lets go of all entities; tells whether anything
+    /// is left.
     ///
     /// # Safety
-    /// The arrays hold what rmw says, and all of it lives.
-    unsafe fn check_context(&self, own: &Arc<Context>) -> Result<()> {
-        let mut stranger = None;
-        let mut check = |context: &Arc<Context>, name: &dyn Fn() -> String| {
-            if !Arc::ptr_eq(context, own) {
-                stranger = Some(name());
-            }
-            stranger.is_none()
-        };
-        // SAFETY: by the caller's contract, here and below.
-        let _ = unsafe {
-            self.subscriptions.visit::<Subscription>(|s| check(s.context(), &|| format!("topic '{}'", s.topic())))
-        }
-            // SAFETY: as above.
-            && unsafe { self.services.visit::<Service>(|s| check(s.context(), &|| format!("service '{}'", s.name()))) }
-            // SAFETY: as above.
-            && unsafe { self.clients.visit::<Client>(|c| check(c.context(), &|| format!("service '{}'", c.name()))) };
-        let Some(stranger) = stranger else { return Ok(()) };
-        // rcl takes what is not null for ready.
-        for entries in [&self.subscriptions, &self.guard_conditions, &self.services, &self.clients, &self.events] {
-            // SAFETY: by the caller's contract.
-            unsafe { entries.clear() };
-        }
-        Err(Failure::invalid(format!("{stranger}: the wait set belongs to another context")))
-    }
-
-    /// Sets to null what is not ready; tells whether anything is left.
-    ///
-    /// # Safety
-    /// The arrays hold what rmw says, and all of it lives.
-    unsafe fn keep_ready(&self) -> bool {
+    /// All entities are held, and the events live.
+    unsafe fn release(&self, look: bool) -> bool {
+        let is_there = |entity: &dyn Arriving| look && !entity.presence().has_ended() && entity.is_ready();
         let mut any = false;
         // SAFETY: by the caller's contract, here and below.
-        any |= unsafe { self.guard_conditions.keep_ready::<GuardCondition>(|entity| entity.take()) };
+        any |= unsafe {
+            self.guard_conditions.release::<GuardCondition>(|entity| look && !entity.is_retired() && entity.take())
+        };
         // Looking at a subscription may find that messages were lost, which its event tells below.
         // SAFETY: as above.
         any |= unsafe {
-            self.subscriptions.keep_ready::<Subscription>(|entity| {
-                let ready = entity.is_ready();
+            self.subscriptions.release::<Subscription>(|entity| {
+                let ready = is_there(entity);
                 entity.collect_losses();
                 ready
             })
         };
         // SAFETY: as above.
-        any |= unsafe { self.services.keep_ready::<Service>(Waitable::is_ready) };
+        any |= unsafe { self.services.release::<Service>(|entity| is_there(entity)) };
         // SAFETY: as above.
-        any |= unsafe { self.clients.keep_ready::<Client>(Waitable::is_ready) };
-        // SAFETY: as above.
-        any |= unsafe {
-            self.events.keep_ready::<ffi::rmw_event_t>(|event| {
-                waitable_of(event).is_some_and(|condition| condition.is_ready())
-            })
-        };
+        any |= unsafe { self.clients.release::<Client>(|entity| is_there(entity)) };
+        any |= self.events.retain(|event| {
+            // SAFETY: as above.
+            let event = unsafe { &*event.cast::<ffi::rmw_event_t>() };
+            look && waitable_of(event).is_some_and(|condition| condition.is_ready())
+        });
         any
     }
 }
@@ -264,19 +288,24 @@ pub unsafe extern "C" fn rmw_wait(
             events: unsafe { events.as_ref() }
                 // SAFETY: see above.
                 .map_or_else(Entries::none, |a| unsafe { Entries::new(a.events, a.event_count) }),
+            context: wait_set.context(),
         };
-        // SAFETY: rmw's contract for the arrays.
-        unsafe { all.check_context(wait_set.context()) }?;
+        if !all.are_complete() {
+            return Err(Failure::invalid("an entry of the arrays to wait for is null"));
+        }
         // SAFETY: null or a duration.
         let timeout = unsafe { wait_timeout.as_ref() }.and_then(|time| {
             let nanos = time_nanos(*time);
             (nanos < i64::MAX as u64).then(|| Duration::from_nanos(nanos))
         });
         // SAFETY: rmw's contract for the arrays.
+        unsafe { all.hold() };
+        // SAFETY: the entities are held, and the events live by rmw's contract.
         let visit = |each: &mut dyn FnMut(&dyn Waitable) -> bool| unsafe { all.visit(each) };
-        let outcome = wait_set.core().wait_with(&visit, timeout).or_error(|| "cannot wait".to_owned())?;
-        // SAFETY: rmw's contract for the arrays.
-        let any = unsafe { all.keep_ready() };
+        let outcome = wait_set.core().wait_with(&visit, timeout).or_error(|| "cannot wait".to_owned());
+        // SAFETY: the entities were held above, and the events live by rmw's contract.
+        let any = unsafe { all.release(outcome.is_ok()) };
+        let outcome = outcome?;
         // Ready and taken by another thread meanwhile: woken for nothing, which is allowed.
         if outcome == WaitOutcome::TimedOut && !any {
             return Err(Failure::timeout());

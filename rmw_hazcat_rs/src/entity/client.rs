@@ -11,7 +11,8 @@ use hazcat_core::graph::{EndpointKind, EndpointRecord};
 use hazcat_core::wait::LocalBell;
 use hazcat_core::{Gid, MessageMeta, PublisherInfo, PublisherOptions, SubscriptionOptions, TopicKey, Waitable};
 
-use super::context::{Announced, Context};
+use super::arriving::{Arriving, Presence};
+use super::context::Context;
 use super::events::{incompatibility, Side};
 use super::node::Node;
 use super::publisher::{expected_size, loan_failure};
@@ -28,7 +29,7 @@ use crate::typesupport::{MessageType, ServiceType};
 /// A client.
 pub struct Client {
     /// First, so that the graph forgets it before it is gone.
-    _announced: Announced,
+    presence: Presence,
     watch: Arc<ArrivalWatch>,
     requests: hazcat_core::Publisher,
     replies: Arc<hazcat_core::Subscription>,
@@ -141,7 +142,7 @@ impl Client {
             attributes: attributes.encode(),
         })?;
         Ok(Arc::new(Self {
-            _announced: announced,
+            presence: Presence::new(announced),
             watch: ArrivalWatch::new(&replies, u64::MAX),
             requests,
             replies,
@@ -160,11 +161,6 @@ impl Client {
     /// Its service's name.
     pub fn name(&self) -> &str {
         &self.service
-    }
-
-    /// The context it was made in.
-    pub fn context(&self) -> &Arc<Context> {
-        &self.context
     }
 
     /// Its QoS in both directions.
@@ -260,10 +256,24 @@ impl Drop for Client {
     }
 }
 
-/// Ready while there is a reply.
+impl Arriving for Client {
+    fn context(&self) -> &Arc<Context> {
+        &self.context
+    }
+
+    fn watch(&self) -> &Arc<ArrivalWatch> {
+        &self.watch
+    }
+
+    fn presence(&self) -> &Presence {
+        &self.presence
+    }
+}
+
+/// Ready while there is a reply, and when it is retired.
 impl Waitable for Client {
     fn is_ready(&self) -> bool {
-        self.replies.has_data()
+        self.presence.has_ended() || self.replies.has_data()
     }
 
     fn arm(&self, bell: &Arc<LocalBell>) {

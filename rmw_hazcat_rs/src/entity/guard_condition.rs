@@ -1,6 +1,7 @@
 //! Guard conditions: flags that are triggered by hand and wake wait sets of their process.
 
 use std::ops::Deref;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 
 use crate::allocator::Allocator;
@@ -9,12 +10,28 @@ use crate::allocator::Allocator;
 pub struct GuardCondition {
     core: hazcat_core::GuardCondition,
     allocator: Allocator,
+    retired: AtomicBool,
 }
 
 impl GuardCondition {
     /// A condition that is not triggered.
     pub fn new(allocator: &Allocator) -> Arc<Self> {
-        Arc::new(Self { core: hazcat_core::GuardCondition::new(), allocator: *allocator })
+        Arc::new(Self {
+            core: hazcat_core::GuardCondition::new(),
+            allocator: *allocator,
+            retired: AtomicBool::new(false),
+        })
+    }
+
+    /// Its handle is destroyed: ends the waits that still have it.
+    pub fn retire(&self) {
+        self.retired.store(true, Ordering::Release);
+        self.core.trigger();
+    }
+
+    /// Whether its handle was destroyed.
+    pub fn is_retired(&self) -> bool {
+        self.retired.load(Ordering::Acquire)
     }
 
     /// What its handle was allocated with.

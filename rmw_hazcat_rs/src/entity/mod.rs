@@ -13,10 +13,12 @@
 //! | `depth.rs` | how deep a queue really is |
 //! | `client.rs`, `service.rs` | requests and responses |
 //! | `events/`, `pulse.rs` | QoS events of publishers and subscriptions, their matching, their signs of life |
+//! | `arriving.rs` | what entities that messages arrive for have in common |
 //! | `guard_condition.rs` | flags that are triggered by hand |
 //! | `wait_set.rs` | waiting for any of these |
 //! | `handle.rs` | from an entity to the C handle and back |
 
+pub mod arriving;
 pub mod client;
 pub mod context;
 pub mod depth;

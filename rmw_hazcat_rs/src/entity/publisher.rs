@@ -118,6 +118,11 @@ impl Publisher {
         }))
     }
 
+    /// The context it was made in.
+    pub fn context(&self) -> &Arc<Context> {
+        &self.context
+    }
+
     /// Its topic's name.
     pub fn topic(&self) -> &str {
         &self.topic

@@ -12,10 +12,11 @@ use hazcat_core::graph::{EndpointKind, EndpointRecord, GraphSnapshot};
 use hazcat_core::wait::LocalBell;
 use hazcat_core::{Gid, Waitable};
 
+use super::arriving::{Arriving, Presence};
 use super::client::{
     publisher_options, reply_key, request_key, send, service_attributes, subscription_options, ServiceInfo,
 };
-use super::context::{Announced, Context};
+use super::context::Context;
 use super::depth;
 use super::lock;
 use super::node::Node;
@@ -42,7 +43,7 @@ struct Responder {
 /// A server.
 pub struct Service {
     /// First, so that the graph forgets it before it is gone.
-    _announced: Announced,
+    presence: Presence,
     watch: Arc<ArrivalWatch>,
     requests: Arc<hazcat_core::Subscription>,
     responders: Mutex<HashMap<Gid, Responder>>,
@@ -75,7 +76,7 @@ impl Service {
             attributes: service_attributes(&kind, qos).encode(),
         })?;
         let server = Arc::new(Self {
-            _announced: announced,
+            presence: Presence::new(announced),
             watch: ArrivalWatch::new(&requests, u64::MAX),
             requests,
             responders: Mutex::default(),
@@ -92,11 +93,6 @@ impl Service {
     /// Its service's name.
     pub fn name(&self) -> &str {
         &self.service
-    }
-
-    /// The context it was made in.
-    pub fn context(&self) -> &Arc<Context> {
-        &self.context
     }
 
     /// Its QoS in both directions.
@@ -213,10 +209,24 @@ impl Drop for Service {
     }
 }
 
-/// Ready while there is a request.
+impl Arriving for Service {
+    fn context(&self) -> &Arc<Context> {
+        &self.context
+    }
+
+    fn watch(&self) -> &Arc<ArrivalWatch> {
+        &self.watch
+    }
+
+    fn presence(&self) -> &Presence {
+        &self.presence
+    }
+}
+
+/// Ready while there is a request, and when it is retired.
 impl Waitable for Service {
     fn is_ready(&self) -> bool {
-        self.requests.has_data()
+        self.presence.has_ended() || self.requests.has_data()
     }
 
     fn arm(&self, bell: &Arc<LocalBell>) {

@@ -8,7 +8,8 @@ use hazcat_core::graph::{EndpointKind, EndpointRecord};
 use hazcat_core::wait::LocalBell;
 use hazcat_core::{FilterFn, Gid, PublisherInfo, RawSample, SampleInfo, SubscriptionOptions, Waitable};
 
-use super::context::{Announced, Context};
+use super::arriving::{Arriving, Presence};
+use super::context::Context;
 use super::depth;
 use super::events::{EndpointEvents, Matchable, Side, Source};
 use super::loan::{LoanBook, PrivateMessage, TakenLoan};
@@ -29,7 +30,7 @@ use crate::typesupport::MessageType;
 /// A subscription.
 pub struct Subscription {
     /// First, so that the graph forgets it before it is gone.
-    _announced: Announced,
+    presence: Presence,
     events: Arc<EndpointEvents>,
     watch: Arc<ArrivalWatch>,
     core: Arc<hazcat_core::Subscription>,
@@ -181,7 +182,7 @@ impl Subscription {
             watch: Arc::downgrade(&watch),
         };
         Ok(Arc::new(Self {
-            _announced: announced,
+            presence: Presence::new(announced),
             events: EndpointEvents::new(own, source, context.dispatcher()),
             watch,
             core,
@@ -205,11 +206,6 @@ impl Subscription {
     /// Its message type.
     pub fn kind(&self) -> &Arc<MessageType> {
         &self.kind
-    }
-
-    /// The context it was made in.
-    pub fn context(&self) -> &Arc<Context> {
-        &self.context
     }
 
     /// Its QoS.
@@ -392,9 +388,26 @@ impl Drop for Subscription {
     }
 }
 
-/// Ready while there is a message that has not expired.
+impl Arriving for Subscription {
+    fn context(&self) -> &Arc<Context> {
+        &self.context
+    }
+
+    fn watch(&self) -> &Arc<ArrivalWatch> {
+        &self.watch
+    }
+
+    fn presence(&self) -> &Presence {
+        &self.presence
+    }
+}
+
+/// Ready while there is a message that has not expired, and when it is retired.
 impl Waitable for Subscription {
     fn is_ready(&self) -> bool {
+        if self.presence.has_ended() {
+            return true;
+        }
         let has_data = self.core.has_data();
         if !self.may_expire.load(Ordering::Relaxed) {
             return has_data;

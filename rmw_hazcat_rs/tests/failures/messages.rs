@@ -204,6 +204,14 @@ fn loans(c: &mut Vec<Case>) {
         |f| "taken": rmw_take_loaned_message_with_info(f.own.subscription, place(), null(), f.out(), null()),
         |f| "info": rmw_take_loaned_message_with_info(f.own.subscription, place(), truth(), null(), null()),
     );
+    row!(c, rmw_take_loaned_message, "a place that is taken", INVALID, |f| {
+        let mut place = f.message();
+        rmw_take_loaned_message(f.own.subscription, &mut place, truth(), null())
+    });
+    row!(c, rmw_take_loaned_message_with_info, "a place that is taken", INVALID, |f| {
+        let mut place = f.message();
+        rmw_take_loaned_message_with_info(f.own.subscription, &mut place, truth(), f.out(), null())
+    });
     handle_rows!(c, rmw_return_loaned_message_from_subscription, subscription, |f, own| {
         rmw_return_loaned_message_from_subscription(own, f.message())
     });

@@ -11,7 +11,6 @@ use rmw_hazcat_rs::abi::node::{rmw_create_node, rmw_destroy_node};
 use rmw_hazcat_rs::abi::publisher::{rmw_create_publisher, rmw_destroy_publisher, rmw_publish};
 use rmw_hazcat_rs::abi::service::rmw_create_service;
 use rmw_hazcat_rs::abi::subscription::rmw_create_subscription;
-use rmw_hazcat_rs::abi::wait::rmw_create_wait_set;
 use rmw_hazcat_rs::ffi;
 use std::time::Duration;
 
@@ -86,6 +85,7 @@ fn one_wait_set_serves_one_thread_at_a_time() {
     let mut context = Context::new(new_domain());
     let raw: *mut ffi::rmw_context_t = &mut *context.0;
     let guard = unsafe { rmw_create_guard_condition(raw) };
+    let other = context.wait_set();
     let shared = Shared((context.wait_set(), guard));
     std::thread::scope(|scope| {
         let waiting = scope.spawn(|| {
@@ -98,6 +98,16 @@ fn one_wait_set_serves_one_thread_at_a_time() {
         let refused = || shared.0 .0.wait(&mut For::default(), Some(Duration::ZERO)) == ffi::RMW_RET_ERROR;
         until("the second thread is refused", refused);
         assert!(!error().is_empty());
+        // A refused wait shows nothing as ready, and takes no trigger.
+        let triggered = unsafe { rmw_create_guard_condition(raw) };
+        ok(unsafe { rmw_trigger_guard_condition(triggered) });
+        let data = unsafe { (*triggered).data };
+        let mut what = For { guard_conditions: vec![data], ..For::default() };
+        fails(shared.0 .0.wait(&mut what, Some(Duration::ZERO)), ffi::RMW_RET_ERROR);
+        assert!(what.guard_conditions[0].is_null());
+        what.guard_conditions[0] = data;
+        ok(other.wait(&mut what, Some(Duration::ZERO)));
+        ok(unsafe { rmw_destroy_guard_condition(triggered) });
         ok(unsafe { rmw_trigger_guard_condition(guard) });
         assert_eq!(waiting.join().unwrap(), (OK, false));
     });
@@ -105,38 +115,26 @@ fn one_wait_set_serves_one_thread_at_a_time() {
 }
 
 #[test]
-fn a_wait_set_takes_only_what_belongs_to_its_context() {
-    let domain = new_domain();
-    let (mut here, mut there) = (Context::new(domain), Context::new(domain));
-    let waits = here.wait_set();
-    let node = there.node("there");
-    let publisher = node.publisher("/t", pair(), &qos());
-    let subscription = node.subscription("/t", pair(), &qos());
-    let (client, service) = (node.client("/s", ask()), node.service("/s", ask()));
-    publisher.publish(&Pair::default());
-    let data = || unsafe { (subscription.data(), (*client.0).data, (*service.0).data) };
-    let (own, client_data, service_data) = data();
-    for (mut what, name) in [
-        (For { subscriptions: vec![own], ..For::default() }, "/t"),
-        (For { clients: vec![client_data], ..For::default() }, "/s"),
-        (For { services: vec![service_data], ..For::default() }, "/s"),
-    ] {
-        let code = waits.wait(&mut what, Some(WATCHDOG));
-        let text = fails(code, ffi::RMW_RET_INVALID_ARGUMENT);
-        assert!(text.contains(name) && text.contains("another context"), "{text}");
-        // Nothing counts as ready after that.
-        assert!([what.subscriptions, what.clients, what.services].concat()[0].is_null());
-    }
-    // Guard conditions belong to the process.
-    let guard = unsafe { rmw_create_guard_condition(&mut *there.0) };
+fn a_null_entry_to_wait_for_is_refused_and_nothing_is_taken() {
+    let mut context = Context::new(new_domain());
+    let waits = context.wait_set();
+    let guard = unsafe { rmw_create_guard_condition(&mut *context.0) };
     ok(unsafe { rmw_trigger_guard_condition(guard) });
-    let mut what = For { guard_conditions: vec![unsafe { (*guard).data }], ..For::default() };
+    let data = unsafe { (*guard).data };
+    for at in 0..5 {
+        let mut what = For { guard_conditions: vec![data], ..For::default() };
+        let list = match at {
+            0 => &mut what.subscriptions,
+            1 => &mut what.guard_conditions,
+            2 => &mut what.services,
+            3 => &mut what.clients,
+            _ => &mut what.events,
+        };
+        list.push(null());
+        fails(waits.wait(&mut what, Some(WATCHDOG)), ffi::RMW_RET_INVALID_ARGUMENT);
+    }
+    // The trigger is still there: a refused wait takes nothing.
+    let mut what = For { guard_conditions: vec![data], ..For::default() };
     ok(waits.wait(&mut what, Some(WATCHDOG)));
     ok(unsafe { rmw_destroy_guard_condition(guard) });
-    // A wait set of theirs takes them.
-    let theirs = unsafe { rmw_create_wait_set(&mut *there.0, 0) };
-    assert!(!theirs.is_null());
-    let theirs = WaitSet(theirs);
-    let mut what = For { subscriptions: vec![subscription.data()], ..For::default() };
-    ok(theirs.wait(&mut what, Some(WATCHDOG)));
 }

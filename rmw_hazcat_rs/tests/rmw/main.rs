@@ -6,6 +6,8 @@
 // What C does in one line may be in one block here; the contract of all calls is that of rmw's headers.
 #![allow(clippy::multiple_unsafe_ops_per_block, clippy::undocumented_unsafe_blocks)]
 
+mod abuse;
+mod across;
 mod allocators;
 mod callbacks;
 mod content_filter;
@@ -21,6 +23,9 @@ mod matching;
 mod options;
 mod processes;
 mod pubsub;
+#[allow(dead_code)]
+#[path = "../common/random.rs"]
+mod random;
 mod service_deaths;
 mod services;
 mod support;

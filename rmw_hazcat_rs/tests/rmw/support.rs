@@ -4,7 +4,7 @@ use crate::types::{MessageHandle, ServiceHandle};
 use rmw_hazcat_rs::abi::client::{rmw_create_client, rmw_destroy_client};
 use rmw_hazcat_rs::abi::init::{rmw_context_fini, rmw_init, rmw_shutdown};
 use rmw_hazcat_rs::abi::init_options::{rmw_init_options_fini, rmw_init_options_init};
-use rmw_hazcat_rs::abi::node::{rmw_create_node, rmw_destroy_node};
+use rmw_hazcat_rs::abi::node::{rmw_create_node, rmw_destroy_node, rmw_node_get_graph_guard_condition};
 use rmw_hazcat_rs::abi::publisher::{rmw_create_publisher, rmw_destroy_publisher, rmw_publish};
 use rmw_hazcat_rs::abi::service::{rmw_create_service, rmw_destroy_service};
 use rmw_hazcat_rs::abi::subscription::{rmw_create_subscription, rmw_destroy_subscription};
@@ -126,6 +126,12 @@ pub fn qos() -> ffi::rmw_qos_profile_t {
 }
 
 impl Node {
+    pub fn graph_guard_condition(&self) -> *const ffi::rmw_guard_condition_t {
+        let condition = unsafe { rmw_node_get_graph_guard_condition(self.0) };
+        assert!(!condition.is_null(), "{}", error());
+        condition
+    }
+
     pub fn publisher(&self, topic: &str, kind: *const MessageHandle, qos: &ffi::rmw_qos_profile_t) -> Publisher<'_> {
         let topic = CString::new(topic).unwrap();
         let options = ffi::rmw_publisher_options_t::default();

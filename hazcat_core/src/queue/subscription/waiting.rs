@@ -6,6 +6,13 @@ use crate::sync::atomic::Ordering;
 use crate::wait::{LocalBell, Waitable};
 use std::sync::Arc;
 
+impl Subscription {
+    /// Has everybody of this process who sleeps on this subscription look again.
+    pub fn ring_waiters(&self) {
+        self.attached.ring();
+    }
+}
+
 impl Waitable for Subscription {
     fn is_ready(&self) -> bool {
         self.has_data()

@@ -251,7 +251,7 @@ impl EndpointEvents {
 
     /// What becomes ready with an event of this kind.
     pub fn waitable(&self, kind: EventKind) -> EventWaitable<'_> {
-        EventWaitable { events: self, kind }
+        EventWaitable { events: self, kind, across: false }
     }
 
     /// Registers a callback for a kind of event, or none.
