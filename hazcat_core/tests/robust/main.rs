@@ -1,0 +1,24 @@
+//! What others may do to shared memory, and what may run out: files overwritten, cut, replaced and removed while they are in use,
+//! full memory, exhausted limits, other users, other namespaces, long lives. Nobody crashes, hangs or leaks, and when it is over
+//! all goes on.
+//!
+//! `HAZCAT_LONG=1` runs the long versions; what needs rights that are not there says so and is skipped.
+
+mod corruption;
+#[path = "../support/mod.rs"]
+mod support;
+mod usage;
+
+use support::{child_role, Watchdog};
+
+/// Not a test: what children run.
+#[test]
+fn child() {
+    let Some((role, config)) = child_role() else { return };
+    let _watchdog = Watchdog::with_patience(std::time::Duration::from_secs(900));
+    let (role, argument) = role.split_once(' ').unwrap_or((&role, ""));
+    match role {
+        "use-everything" => corruption::use_everything(&config, argument.parse().expect("a seed")),
+        other => panic!("no role {other}"),
+    }
+}

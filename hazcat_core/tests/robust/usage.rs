@@ -1,0 +1,35 @@
+//! What this process has of what can leak.
+
+/// Descriptors, mappings of shared files, and bytes of memory of this process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Usage {
+    pub descriptors: usize,
+    pub mappings: usize,
+    pub resident: usize,
+}
+
+impl Usage {
+    pub fn now() -> Self {
+        let count = |folder: &str| std::fs::read_dir(folder).map_or(0, Iterator::count);
+        let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
+        let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+        let pages: usize = statm.split(' ').nth(1).and_then(|word| word.parse().ok()).unwrap_or(0);
+        // Shared pages count as resident too; what is private to the process is what can leak.
+        let shared: usize = statm.split(' ').nth(2).and_then(|word| word.parse().ok()).unwrap_or(0);
+        Self {
+            descriptors: count("/proc/self/fd"),
+            mappings: maps.lines().filter(|line| line.contains("/hazcat-")).count(),
+            resident: (pages - shared.min(pages)) * 4096,
+        }
+    }
+}
+
+/// What the descriptors of this process mean, each with how many there are of it.
+pub fn descriptors() -> std::collections::BTreeMap<String, usize> {
+    let mut found = std::collections::BTreeMap::new();
+    for entry in std::fs::read_dir("/proc/self/fd").into_iter().flatten().flatten() {
+        let target = std::fs::read_link(entry.path()).unwrap_or_default();
+        *found.entry(target.to_string_lossy().into_owned()).or_default() += 1;
+    }
+    found
+}
