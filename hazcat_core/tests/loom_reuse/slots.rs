@@ -128,7 +128,7 @@ fn a_chunk_in_a_slot_is_not_reused_under_its_reader() {
 
 #[test]
 fn a_chunk_is_not_reused_either_if_a_third_party_overwrites_its_slot() {
-    holds("reuse/slot-third-party", Some(2), &WANTED, || model(Twin::None, true));
+    holds("reuse/slot-third-party", Some(1), &WANTED, || model(Twin::None, true));
 }
 
 fn is_found_with(name: &str, fault: Option<Fault>, twin: Twin) {
