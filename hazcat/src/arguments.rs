@@ -8,6 +8,8 @@ hazcat: what rmw_hazcat_rs has in shared memory
 
   hazcat list     what is there, per user and domain: participants alive and dead with their nodes, topics with
                   their endpoints, segments with their sizes; who holds it, since when
+  hazcat stats    what publishers and subscriptions have counted, per topic: messages, losses, in which memory they lie, how
+                  often and how they were copied
   hazcat clean    removes what nobody holds; never what a living process does
 
   --json          for programs
@@ -23,6 +25,7 @@ own, in one's own container. Exit code: 0, or 1 where something could not be rea
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Command {
     List,
+    Stats,
     Clean,
 }
 
@@ -49,6 +52,7 @@ pub fn parse() -> Result<Parsed, lexopt::Error> {
     while let Some(argument) = parser.next()? {
         match argument {
             Value(word) if command.is_none() && word == "list" => command = Some(Command::List),
+            Value(word) if command.is_none() && word == "stats" => command = Some(Command::Stats),
             Value(word) if command.is_none() && word == "clean" => command = Some(Command::Clean),
             Long("json") => json = true,
             Long("dry-run") => dry_run = true,
@@ -62,8 +66,8 @@ pub fn parse() -> Result<Parsed, lexopt::Error> {
         }
     }
     match command {
-        Some(Command::List) if dry_run => Err("--dry-run is for clean".into()),
+        Some(Command::List | Command::Stats) if dry_run => Err("--dry-run is for clean".into()),
         Some(command) => Ok(Parsed::Run(Arguments { command, json, root, domain, dry_run })),
-        None => Err("list or clean?".into()),
+        None => Err("list, stats or clean?".into()),
     }
 }

@@ -2,7 +2,8 @@
 
 use crate::places::Isolated;
 use hazcat_core::inspect::{
-    EndpointReport, FileReport, ParticipantReport, Process, Report, SegmentReport, SegmentState, TopicReport,
+    DomainReport, EndpointCounters, EndpointReport, FileReport, ParticipantReport, Process, Report, SegmentReport,
+    SegmentState, TopicReport,
 };
 use serde_json::{json, Value};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -44,6 +45,12 @@ fn participant(of: &ParticipantReport) -> Value {
     })
 }
 
+/// Topics and what was counted on them.
+pub fn stats(report: &Report) -> Value {
+    let topics: Vec<Value> = report.topics.iter().filter(|topic| topic.problem.is_none()).map(topic).collect();
+    json!({ "path": report.path, "domain": report.domain_id, "topics": topics })
+}
+
 fn topic(of: &TopicReport) -> Value {
     json!({
         "file": file(&of.file),
@@ -54,8 +61,10 @@ fn topic(of: &TopicReport) -> Value {
         "type": of.type_name,
         "capacity": of.capacity,
         "published": of.published,
+        "memory": of.domains.iter().map(memory).collect::<Vec<_>>(),
         "publishers": of.publishers.iter().map(|endpoint| end(endpoint, "published", "dropped")).collect::<Vec<_>>(),
         "subscriptions": of.subscriptions.iter().map(|endpoint| end(endpoint, "unread", "held")).collect::<Vec<_>>(),
+        "copiers": of.copiers.iter().map(|endpoint| end(endpoint, "published", "dropped")).collect::<Vec<_>>(),
     })
 }
 
@@ -65,9 +74,48 @@ fn end(of: &EndpointReport, messages: &str, dropped_or_held: &str) -> Value {
         "alive": of.alive,
         "gid": format!("{:?}", of.gid),
         "domain": of.domain,
+        "memory": of.memory.map(|memory| memory.to_string()),
+        "counters": counters(&of.counters),
         messages: of.messages,
         dropped_or_held: of.dropped_or_held,
     })
+}
+
+fn memory(of: &DomainReport) -> Value {
+    json!({ "memory": of.domain.to_string(), "copies": of.copies, "bytes": of.bytes })
+}
+
+fn counters(of: &EndpointCounters) -> Value {
+    match of {
+        EndpointCounters::Publisher(of) => json!({
+            "messages": of.messages,
+            "bytes": of.bytes,
+            "dropped": of.dropped,
+            "on_device": of.on_device,
+            "in_place": of.in_place(),
+            "copied_in": of.copied_in,
+            "serialized": of.serialized,
+            "copied_to_device": of.copied_to_device,
+            "bytes_copied": of.bytes_copied,
+        }),
+        EndpointCounters::Copier => Value::Null,
+        EndpointCounters::Subscription(of) => json!({
+            "messages": of.messages,
+            "lost": of.lost,
+            "without_copy": of.without_copy(),
+            "as_they_lay": of.as_they_lay,
+            "shared_copies": of.shared_copies,
+            "copies_to_host": of.to_host,
+            "copies_to_device": of.to_device,
+            "copies_between_devices": of.between_devices,
+            "private_copies": of.private_copies,
+            "bytes_copied": of.bytes_copied,
+            "in_place": of.in_place(),
+            "copied_out": of.copied_out,
+            "deserialized": of.deserialized,
+            "bytes_out": of.bytes_out,
+        }),
+    }
 }
 
 fn segment(of: &SegmentReport) -> Value {

@@ -1,4 +1,4 @@
-//! `hazcat`: what lies in shared memory, who holds it, since when; and removing what nobody holds.
+//! `hazcat`: what lies in shared memory, who holds it, since when; what was counted; and removing what nobody holds.
 //!
 //! It needs no ROS 2 and joins nothing: what it looks at does not notice. What it removes is what the next start, or a
 //! survivor's next sweep, would remove.
@@ -7,6 +7,7 @@ mod arguments;
 mod clean;
 mod json;
 mod places;
+mod stats;
 mod text;
 
 use arguments::{Arguments, Command, Parsed};
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
     let (places, mut problems) = Places::find(&arguments);
     match arguments.command {
         Command::List => list(&arguments, &places, &mut problems),
+        Command::Stats => stats::stats(&arguments, &look(&places, &mut problems), &problems),
         Command::Clean => clean::clean(&arguments, &places, &mut problems),
     }
     if problems.is_empty() {

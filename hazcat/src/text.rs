@@ -96,7 +96,9 @@ fn topic(of: &TopicReport) {
         bytes(of.file.bytes),
         since(of.file.since),
     );
-    for (kind, endpoints) in [("publisher", &of.publishers), ("subscription", &of.subscriptions)] {
+    for (kind, endpoints) in
+        [("publisher", &of.publishers), ("subscription", &of.subscriptions), ("copies", &of.copiers)]
+    {
         for endpoint in endpoints {
             println!("    {kind} of {}", end(endpoint, kind));
         }
@@ -104,18 +106,30 @@ fn topic(of: &TopicReport) {
 }
 
 fn end(of: &EndpointReport, kind: &str) -> String {
-    let owner = match (of.owner, of.alive) {
-        (None, _) => "one that has left".to_owned(),
-        (Some(owner), Some(false)) => format!("participant {} (dead)", identity(owner)),
-        (Some(owner), _) => format!("participant {}", identity(owner)),
-    };
-    let domain = if of.domain == 0 { String::new() } else { format!(", memory domain {}", of.domain) };
-    if kind == "publisher" {
+    let owner = owner(of);
+    let domain = format!(", in {}", memory(of));
+    if kind == "copies" {
+        format!("{owner}{domain}")
+    } else if kind == "publisher" {
         let dropped = if of.dropped_or_held == 0 { String::new() } else { format!(", {} dropped", of.dropped_or_held) };
         format!("{owner}: {} published{dropped}{domain}", of.messages)
     } else {
         format!("{owner}: {} unread, {} held{domain}", of.messages, of.dropped_or_held)
     }
+}
+
+/// Whose an endpoint is.
+pub fn owner(of: &EndpointReport) -> String {
+    match (of.owner, of.alive) {
+        (None, _) => "one that has left".to_owned(),
+        (Some(owner), Some(false)) => format!("participant {} (dead)", identity(owner)),
+        (Some(owner), _) => format!("participant {}", identity(owner)),
+    }
+}
+
+/// The memory domain that an endpoint was given.
+pub fn memory(of: &EndpointReport) -> String {
+    of.memory.map_or_else(|| format!("memory domain {}", of.domain), |memory| memory.to_string())
 }
 
 /// The names of a participant's nodes, with their namespaces.
@@ -136,7 +150,7 @@ fn held_by(processes: &[Process]) -> String {
     format!(", held by {}", names.join(", "))
 }
 
-fn many(count: u64, what: &str) -> String {
+pub fn many(count: u64, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
@@ -169,14 +183,14 @@ pub fn bytes(count: u64) -> String {
     }
 }
 
-fn user(id: u32) -> String {
+pub fn user(id: u32) -> String {
     match User::from_uid(Uid::from_raw(id)) {
         Ok(Some(user)) => format!("user {} ({id})", user.name),
         _ => format!("user {id}"),
     }
 }
 
-fn group(id: u32) -> String {
+pub fn group(id: u32) -> String {
     match Group::from_gid(Gid::from_raw(id)) {
         Ok(Some(group)) => format!("group {} ({id})", group.name),
         _ => format!("group {id}"),

@@ -119,6 +119,9 @@ pub use queue::subscription::{
 #[cfg(not(loom))]
 pub use queue::topic::CreateError;
 #[cfg(not(loom))]
-pub use queue::{HeldIndex, History, Loan, Published, PublisherInfo, RawLoan, RawSample, Sample, SampleInfo, TopicKey};
+pub use queue::{
+    HeldIndex, History, Loan, Passage, Published, PublisherCounters, PublisherInfo, RawLoan, RawSample, Sample,
+    SampleInfo, SubscriptionCounters, TopicKey,
+};
 #[cfg(not(loom))]
 pub use wait::{GuardCondition, WaitOutcome, WaitSet, Waitable};

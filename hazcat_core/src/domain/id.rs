@@ -50,10 +50,19 @@ impl DomainId {
     }
 
     /// Reads what [`DomainId::word`] wrote; `None` for a word that names no domain.
-    pub fn from_word(word: u64) -> Option<Self> {
-        let id = Self(word);
-        // Whatever the bits are, only what `new` makes is a domain.
-        Self::new(&id.kind(), id.instance()).filter(|same| same.0 == word)
+    pub const fn from_word(word: u64) -> Option<Self> {
+        let mut characters = word >> INSTANCE_BITS;
+        if characters == 0 {
+            return None;
+        }
+        // Nothing behind the name's end.
+        while characters != 0 {
+            if !matches!(characters & ((1 << CHARACTER_BITS) - 1), 1..=UNDERSCORE) {
+                return None;
+            }
+            characters >>= CHARACTER_BITS;
+        }
+        Some(Self(word))
     }
 
     /// The word to store in shared memory; never zero.

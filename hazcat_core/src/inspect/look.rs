@@ -1,12 +1,16 @@
 //! Looking, without changing anything.
 
 use super::holders::Holders;
-use super::{EndpointReport, FileReport, ParticipantReport, Report, SegmentReport, SegmentState, TopicReport};
+use super::{
+    DomainReport, EndpointCounters, EndpointReport, FileReport, ParticipantReport, Report, SegmentReport, SegmentState,
+    TopicReport,
+};
 use crate::directory::{Directory, TopicStem};
 use crate::graph::file as graph_file;
 use crate::ids::Identity;
 use crate::lease::Observer;
-use crate::queue::layout::{self, counter, Owner, TopicLayout, ACTIVE};
+use crate::queue::layout::{self, DomainRecord, Owner, TopicLayout, ACTIVE, COPIER};
+use crate::queue::{PublisherCounters, SubscriptionCounters};
 use crate::ring::RingView;
 use crate::sync::atomic::Ordering;
 use crate::sys::mapping::Access;
@@ -110,8 +114,10 @@ impl Eyes<'_> {
             type_name: String::new(),
             capacity: 0,
             published: 0,
+            domains: Vec::new(),
             publishers: Vec::new(),
             subscriptions: Vec::new(),
+            copiers: Vec::new(),
         };
         match opened.and_then(|file| copy_of(&file, &path)) {
             Ok(layout) => self.describe(&layout, &mut report),
@@ -128,20 +134,27 @@ impl Eyes<'_> {
         let head = layout.hot().head.load(Ordering::Relaxed);
         report.capacity = layout.capacity();
         report.published = head.saturating_sub(RingView::first_sequence(report.capacity).0);
+        report.domains = domains(layout);
+        let memory = |row: u32| layout.domain(u8::try_from(row).ok()?);
         for record in layout.publishers() {
             let owner = match Owner::from_word(record.owner.load(Ordering::Relaxed)) {
                 Owner::Free => continue,
                 Owner::Orphan => None,
                 Owner::Participant(owner) => Some(owner),
             };
-            let count = |which: usize| record.counters.get(which).map_or(0, |count| count.load(Ordering::Relaxed));
-            report.publishers.push(EndpointReport {
+            let counters = PublisherCounters::of(record);
+            let copies = record.flags.load(Ordering::Relaxed) & COPIER != 0;
+            let domain = record.domain.load(Ordering::Relaxed);
+            let list = if copies { &mut report.copiers } else { &mut report.publishers };
+            list.push(EndpointReport {
                 owner,
                 alive: owner.map_or(Some(false), |owner| self.is_alive(owner)),
                 gid: record.gid(),
-                domain: record.domain.load(Ordering::Relaxed),
-                messages: count(counter::MESSAGES),
-                dropped_or_held: count(counter::DROPPED),
+                domain,
+                memory: memory(domain),
+                messages: counters.messages,
+                dropped_or_held: counters.dropped,
+                counters: if copies { EndpointCounters::Copier } else { EndpointCounters::Publisher(counters) },
             });
         }
         for record in layout.subscriptions() {
@@ -152,11 +165,14 @@ impl Eyes<'_> {
             let behind = head.saturating_sub(record.cursor.load(Ordering::Relaxed));
             let held = record.held.iter().filter(|word| word.load(Ordering::Relaxed) != 0).count();
             let [low, high] = &record.gid;
+            let domain = record.domain.load(Ordering::Relaxed);
             report.subscriptions.push(EndpointReport {
                 owner: Some(owner),
                 alive: self.is_alive(owner),
                 gid: crate::ids::Gid::from_words([low.load(Ordering::Relaxed), high.load(Ordering::Relaxed)]),
-                domain: record.domain.load(Ordering::Relaxed),
+                domain,
+                memory: memory(domain),
+                counters: EndpointCounters::Subscription(SubscriptionCounters::of(record)),
                 messages: behind.min(u64::from(record.depth.load(Ordering::Relaxed))),
                 dropped_or_held: held as u64,
             });
@@ -191,7 +207,8 @@ impl Eyes<'_> {
         }
         // What cannot be read is not said to be free.
         copy_of(&file, &path).map_or(true, |layout| {
-            let named = layout.publishers().iter().flat_map(|record| &record.segments);
+            let named =
+                layout.publishers().iter().flat_map(|record| record.segments.iter().chain(&record.device_segments));
             named.into_iter().any(|named| named.load(Ordering::Relaxed) == id)
         })
     }
@@ -228,6 +245,16 @@ impl Eyes<'_> {
         foreign.sort_by(|one, other| one.path.cmp(&other.path));
         (bytes, foreign)
     }
+}
+
+/// What was copied into which memory domain.
+fn domains(layout: &TopicLayout) -> Vec<DomainReport> {
+    let report = |(row, record): (usize, &DomainRecord)| {
+        let domain = layout.domain(row as u8)?;
+        let [copies, bytes] = [&record.copies, &record.bytes].map(|count| count.load(Ordering::Relaxed));
+        Some(DomainReport { domain, copies, bytes })
+    };
+    layout.domains().iter().enumerate().filter_map(report).collect()
 }
 
 fn file_report(path: &Path) -> Option<FileReport> {

@@ -23,8 +23,10 @@ mod look;
 pub use clean::{clean, Cleaned, Verdict};
 pub use look::look;
 
+use crate::domain::DomainId;
 use crate::graph::ParticipantGraph;
 use crate::ids::{Gid, Identity, SegmentId};
+use crate::queue::{PublisherCounters, SubscriptionCounters};
 use std::path::PathBuf;
 use std::time::SystemTime;
 
@@ -107,10 +109,36 @@ pub struct TopicReport {
     pub capacity: usize,
     /// Messages published since the file was made.
     pub published: u64,
+    /// The memory domains that its endpoints were given, the host among them, and what was copied into each.
+    pub domains: Vec<DomainReport>,
     /// Its publishers.
     pub publishers: Vec<EndpointReport>,
     /// Its subscriptions.
     pub subscriptions: Vec<EndpointReport>,
+    /// The memory in which subscriptions make copies of messages from other domains.
+    pub copiers: Vec<EndpointReport>,
+}
+
+/// A memory domain of a topic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DomainReport {
+    /// Which.
+    pub domain: DomainId,
+    /// Copies that subscriptions made into it since the topic's file was made, those that are gone included.
+    pub copies: u64,
+    /// Bytes of these copies.
+    pub bytes: u64,
+}
+
+/// What an endpoint has counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EndpointCounters {
+    /// A publisher.
+    Publisher(PublisherCounters),
+    /// A copier: its copies are counted by its subscription.
+    Copier,
+    /// A subscription.
+    Subscription(SubscriptionCounters),
 }
 
 /// A publisher or a subscription.
@@ -122,8 +150,12 @@ pub struct EndpointReport {
     pub alive: Option<bool>,
     /// Its gid.
     pub gid: Gid,
-    /// Memory domain: 0 is the host.
+    /// Number of its memory domain on this topic: 0 is the host.
     pub domain: u32,
+    /// That memory domain; `None` where the topic names none of this number.
+    pub memory: Option<DomainId>,
+    /// What it has counted.
+    pub counters: EndpointCounters,
     /// Messages: published by a publisher, waiting for a subscription.
     pub messages: u64,
     /// Messages dropped for want of memory (publisher), held right now (subscription).

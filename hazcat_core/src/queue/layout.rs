@@ -4,7 +4,7 @@
 //! 0        header: kind, version, capacity, closed, type hash, names
 //! 2048     head (a line of its own) | armed (one bit per subscription) | space (keep-all) | table sizes
 //! 2304     memory domains, 8 of 32 bytes
-//! 4096     subscription records, 512 of 320 bytes
+//! 4096     subscription records, 512 of 384 bytes
 //! ...      publisher records, 1024 of 448 bytes
 //! ...      slots, `capacity` words
 //! ...      places for copies, `capacity` words per memory domain
@@ -14,7 +14,7 @@
 //! reserved a page at a time before the table's high-water mark is raised over them, and nobody looks beyond that mark.
 
 use crate::domain::host::HostAllocator;
-use crate::domain::{Allocation, DomainAllocator};
+use crate::domain::{Allocation, DomainAllocator, DomainId};
 use crate::ids::{Gid, Identity};
 use crate::ring::place::PlacesView;
 use crate::ring::word::{MAX_PUBLISHERS, MAX_SEGMENTS};
@@ -27,7 +27,7 @@ use crate::sys::shm_file::FileHeader;
 /// First word of a topic file.
 pub const MAGIC: u64 = u64::from_le_bytes(*b"hazcatTP");
 /// Version of this layout.
-pub const VERSION: u64 = 3;
+pub const VERSION: u64 = 4;
 /// Subscriptions a topic can have.
 pub const MAX_SUBSCRIPTIONS: usize = 512;
 /// Messages a subscription can hold at a time.
@@ -144,11 +144,11 @@ pub struct SubscriptionRecord {
     pub held: [AtomicU64; MAX_HELD],
     /// The word given at creation, for publishers to decide on.
     pub traits: AtomicU64,
-    /// Counters for whoever inspects the topic, see [`taken`].
-    pub counters: [AtomicU64; 7],
+    /// Counters for whoever inspects the topic, see [`taken`]. Those of every take lie in one cache line with `traits`.
+    pub counters: [AtomicU64; 15],
 }
 
-const _: () = assert!(size_of::<SubscriptionRecord>() == 320);
+const _: () = assert!(size_of::<SubscriptionRecord>() == 384);
 
 // SAFETY: repr(C), atomics only.
 unsafe impl SharedRecord for SubscriptionRecord {}
@@ -180,7 +180,7 @@ pub struct PublisherRecord {
     /// Random, never the same twice, zero while the fields above are being written: tells the publishers apart that have the
     /// record one after the other.
     pub instance: AtomicU64,
-    /// Counters for whoever inspects the topic: messages, bytes, messages dropped for want of memory, copies.
+    /// Counters for whoever inspects the topic, see [`counter`].
     pub counters: [AtomicU64; 8],
     /// Of a [`DEPARTED`] publisher: the position behind its last message.
     pub kept_until: AtomicU64,
@@ -208,10 +208,14 @@ pub mod counter {
     pub const DROPPED: usize = 2;
     /// Messages published in device memory.
     pub const ON_DEVICE: usize = 3;
-    /// Messages and bytes that a plain publication copied from the host to the device.
+    /// Messages whose bytes were copied from the host to the device before publication.
     pub const COPIED_TO_DEVICE: usize = 4;
-    /// See [`COPIED_TO_DEVICE`].
+    /// Bytes that were copied into loans: [`COPIED_TO_DEVICE`], [`COPIED_IN`] and [`SERIALIZED`].
     pub const BYTES_COPIED: usize = 5;
+    /// Messages that were copied into a loan on the host as they are, instead of being made in it.
+    pub const COPIED_IN: usize = 6;
+    /// Messages that were serialized into a loan.
+    pub const SERIALIZED: usize = 7;
 }
 
 /// Places in [`SubscriptionRecord::counters`].
@@ -228,8 +232,18 @@ pub mod taken {
     pub const BETWEEN_DEVICES: usize = 4;
     /// Of all copies it made, those it did not share.
     pub const PRIVATE_COPIES: usize = 5;
-    /// Bytes it copied.
+    /// Bytes of all copies it made.
     pub const BYTES_COPIED: usize = 6;
+    /// Messages lost.
+    pub const LOST: usize = 7;
+    /// Messages that were handed out where they lay, although in another domain than its own.
+    pub const AS_THEY_LAY: usize = 8;
+    /// Messages that were copied out to their taker's own memory as they are.
+    pub const COPIED_OUT: usize = 9;
+    /// Messages that were deserialized into their taker's own memory.
+    pub const DESERIALIZED: usize = 10;
+    /// Bytes that were copied out or deserialized.
+    pub const BYTES_OUT: usize = 11;
 }
 
 impl PublisherRecord {
@@ -415,6 +429,11 @@ impl TopicLayout {
     /// The table of memory domains.
     pub fn domains(&self) -> &[DomainRecord] {
         self.mapping.at(&self.domains)
+    }
+
+    /// The memory domain of a row; `None` where there is none.
+    pub fn domain(&self, row: u8) -> Option<DomainId> {
+        DomainId::from_word(self.domains().get(usize::from(row))?.domain.load(Ordering::Acquire))
     }
 
     /// The places for copies into a domain, if there are any yet.

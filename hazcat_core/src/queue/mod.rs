@@ -7,6 +7,7 @@
 //! | `publisher/`, `loan.rs` | publishing |
 //! | `pool.rs` | which of a publisher's chunks are in use, and reclaiming them |
 //! | `copier.rs`, `device.rs` | copies between memory domains, and device memory |
+//! | `counters.rs` | what publishers and subscriptions count |
 //! | `cursors.rs` | one look at all subscriptions of a topic |
 //! | `subscription/`, `sample.rs` | taking |
 //! | `backlog.rs` | the past, for late subscriptions and lapped keep-all ones |
@@ -16,6 +17,7 @@
 
 mod backlog;
 mod copier;
+mod counters;
 mod cursors;
 mod device;
 pub mod layout;
@@ -30,6 +32,7 @@ pub mod sweep;
 pub mod topic;
 
 pub use copier::AcrossError;
+pub use counters::{Passage, PublisherCounters, SubscriptionCounters};
 pub use layout::{MAX_DOMAINS, MAX_HELD, MAX_SUBSCRIPTIONS};
 pub use loan::{DeviceLoan, Loan, RawLoan};
 pub use sample::{DeviceSample, HeldIndex, RawSample, Sample, SampleInfo};

@@ -444,7 +444,7 @@ impl Topic {
 
     /// The memory domain of a row; `None` where there is none.
     pub fn domain(&self, row: u8) -> Option<DomainId> {
-        DomainId::from_word(self.layout.domains().get(usize::from(row))?.domain.load(Ordering::Acquire))
+        self.layout.domain(row)
     }
 
     /// Longest wait for somebody else's copy of a message of so many bytes.

@@ -224,6 +224,10 @@ impl Publisher {
         &self.topic
     }
 
+    pub(super) fn record(&self) -> Option<&PublisherRecord> {
+        self.topic.publisher(self.index)
+    }
+
     /// Number of its next publication; zero once it is shut down.
     pub fn next_number(&self) -> u64 {
         self.lock().as_ref().map_or(0, |state| state.next)

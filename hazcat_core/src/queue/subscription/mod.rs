@@ -152,6 +152,8 @@ struct State {
     filter: Option<Box<Filter>>,
     lost: u64,
     lost_reported: u64,
+    /// Where what was lost is shown.
+    own: (Arc<Topic>, SubscriptionIndex),
     /// Where copies are made; `None` before the first message from another domain.
     copier: Option<Copier>,
     devices: DeviceSegments,
@@ -171,7 +173,13 @@ impl State {
 
     /// Counts messages as lost. On a ring that somebody scribbles on they may be any number.
     fn lose(&mut self, count: u64) {
-        self.lost = self.lost.saturating_add(count);
+        if count > 0 {
+            self.lost = self.lost.saturating_add(count);
+            let record = self.own.0.subscription(self.own.1);
+            if let Some(lost) = record.and_then(|record| record.counters.get(taken::LOST)) {
+                lost.store(self.lost, Ordering::Relaxed);
+            }
+        }
     }
 }
 
@@ -196,6 +204,7 @@ pub struct Subscription {
     segments_seen: AtomicU64,
     /// Row of the memory domain in which it wants its messages.
     row: u8,
+    domain: DomainId,
     copy_budget: usize,
     /// Messages that streams are still using after they were returned.
     returning: Arc<AtomicU32>,
@@ -259,6 +268,7 @@ impl Subscription {
             turns: Default::default(),
             segments_seen: AtomicU64::new(0),
             row,
+            domain: options.domain,
             copy_budget: options.copy_budget,
             returning: Arc::default(),
             state: PrivateLock::new(State {
@@ -274,6 +284,7 @@ impl Subscription {
                 filter: None,
                 lost: 0,
                 lost_reported: 0,
+                own: (Arc::clone(&topic), index),
                 copier: None,
                 devices: DeviceSegments::default(),
                 alone: None,
@@ -401,7 +412,7 @@ impl Subscription {
     }
 
     #[inline]
-    fn record(&self) -> Option<&SubscriptionRecord> {
+    pub(super) fn record(&self) -> Option<&SubscriptionRecord> {
         self.topic.subscription(self.index)
     }
 
@@ -414,6 +425,11 @@ impl Subscription {
     /// small (a quarter of its capacity; half of it for keep-all).
     pub fn depth(&self) -> usize {
         self.depth as usize
+    }
+
+    /// The memory domain in which it wants its messages.
+    pub fn domain(&self) -> DomainId {
+        self.domain
     }
 
     /// The topic it is on.
@@ -468,6 +484,9 @@ impl Subscription {
                 if taken.row != HOST_ROW {
                     let device = self.device_of(&taken).ok_or(TakeError::Corrupt)?;
                     (ptr, domain) = (device.address(), device.domain());
+                }
+                if purpose == Purpose::TakeAsItLies && domain != self.domain {
+                    self.count_as_it_lay();
                 }
                 return Ok(Some(RawSample { ptr, len, info: Taken::info(header), index: taken.index, domain, taken }));
             }
