@@ -98,7 +98,14 @@ impl Peer {
             None => Command::new(&own),
         };
         command.args(["child", "--exact", "--nocapture", "--test-threads=1"]).env(ROOT, &root.0).env(NAME, name);
-        let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("spawn");
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut process = loop {
+            match command.spawn() {
+                // What another test forks right now has the copy open for writing until it runs its own program.
+                Err(error) if error.kind() == std::io::ErrorKind::ExecutableFileBusy => std::thread::yield_now(),
+                other => break other.expect("spawn"),
+            }
+        };
         if user.is_some() {
             let _ = std::fs::remove_file(&copy);
         }
