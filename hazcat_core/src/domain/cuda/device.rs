@@ -176,6 +176,23 @@ impl Device {
         self.number
     }
 
+    /// What of it depends on device and driver, for people: for logs and beside measurements.
+    pub fn abilities(&self) -> String {
+        let mut version = 0;
+        // SAFETY: writes one number; may be asked at any time.
+        let _ = unsafe { self.driver.cuDriverGetVersion(&raw mut version) };
+        let have = |has: bool| if has { "yes" } else { "no" };
+        format!(
+            "driver for CUDA {}.{}, streams write and wait for words: {}, read-only host memory registered: {}, memory in \
+             multiples of {} KiB",
+            version / 1000,
+            version % 1000 / 10,
+            have(self.stream_words),
+            have(self.read_only_pins),
+            self.granularity >> 10
+        )
+    }
+
     pub(super) fn driver(&self) -> &'static Driver {
         self.driver
     }

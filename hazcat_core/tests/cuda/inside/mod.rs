@@ -4,6 +4,7 @@ mod contract;
 mod deaths;
 mod devices;
 mod failures;
+mod measuring;
 mod order;
 mod processes;
 mod scene;
