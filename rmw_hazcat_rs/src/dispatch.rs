@@ -120,8 +120,8 @@ impl Dispatcher {
                 .name("hazcat-dispatch".to_owned())
                 .spawn(move || {
                     let snapshot = || participant.upgrade().map(|participant| participant.graph().snapshot());
-                    shared.run(wait_set, &snapshot);
-                    shared.finish();
+                    let shared = Finishing(shared);
+                    shared.0.run(wait_set, &snapshot);
                 })
                 .or_error(|| "cannot start the dispatcher".to_owned())?
         };
@@ -154,7 +154,8 @@ impl Dispatcher {
         self.participant.upgrade().is_some_and(|participant| participant.check_fork().is_err())
     }
 
-    fn is_current_thread(&self) -> bool {
+    /// Whether the calling thread is the dispatcher's: then a callback of a user is running.
+    pub fn is_current_thread(&self) -> bool {
         std::thread::current().id() == self.thread_id
     }
 
@@ -232,6 +233,15 @@ impl Dispatcher {
                 Err(poisoned) => poisoned.into_inner(),
             };
         }
+    }
+}
+
+/// Tells everybody that the thread has ended, also if it has panicked.
+struct Finishing(Arc<Shared>);
+
+impl Drop for Finishing {
+    fn drop(&mut self) {
+        self.0.finish();
     }
 }
 

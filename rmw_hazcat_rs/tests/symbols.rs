@@ -12,6 +12,16 @@ const LOADED: &str = include_str!("symbols.txt");
 const NEEDS_DYNAMIC_MESSAGES: [&str; 3] =
     ["rmw_serialization_support_init", "rmw_take_dynamic_message", "rmw_take_dynamic_message_with_info"];
 
+/// Of these, what Humble's `rmw_implementation` does not load; it loads all others, and nothing else.
+const NEWER_THAN_HUMBLE: [&str; 6] = [
+    "rmw_count_clients",
+    "rmw_count_services",
+    "rmw_get_gid_for_client",
+    "rmw_serialization_support_init",
+    "rmw_take_dynamic_message",
+    "rmw_take_dynamic_message_with_info",
+];
+
 fn expected() -> BTreeSet<String> {
     let mut names: BTreeSet<String> = LOADED
         .lines()
@@ -75,4 +85,17 @@ fn exactly_what_is_loaded_is_exported() {
     let missing: Vec<_> = expected.difference(&found).collect();
     let extra: Vec<_> = found.difference(&expected).collect();
     assert!(missing.is_empty() && extra.is_empty(), "missing: {missing:?}\nextra: {extra:?}");
+}
+
+#[test]
+fn what_humble_loads_is_there_at_every_level() {
+    let found = exported(&library());
+    let humble: Vec<&str> = LOADED
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty() && !line.starts_with('#') && !NEWER_THAN_HUMBLE.contains(line))
+        .collect();
+    assert_eq!(humble.len(), 88, "the list itself");
+    let missing: Vec<_> = humble.iter().filter(|name| !found.contains(**name)).collect();
+    assert!(missing.is_empty(), "{missing:?}");
 }

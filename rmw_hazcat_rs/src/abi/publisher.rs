@@ -113,7 +113,9 @@ pub unsafe extern "C" fn rmw_destroy_publisher(
         // SAFETY: not null.
         let handle = unsafe { publisher.read() };
         // SAFETY: the caller gives the handle up.
-        drop(unsafe { reclaim(&handle) });
+        let own = unsafe { reclaim(&handle) };
+        own.events().silence();
+        drop(own);
         // SAFETY: the handle's own string.
         unsafe { allocator.free(handle.topic_name) };
         // SAFETY: the handle itself.

@@ -125,7 +125,9 @@ pub unsafe extern "C" fn rmw_destroy_subscription(
         // SAFETY: not null.
         let handle = unsafe { subscription.read() };
         // SAFETY: the caller gives the handle up.
-        unsafe { reclaim(&handle) }.retire();
+        let own = unsafe { reclaim(&handle) };
+        own.events().silence();
+        own.retire();
         // SAFETY: the handle's own string.
         unsafe { allocator.free(handle.topic_name) };
         // SAFETY: the handle itself.

@@ -98,9 +98,8 @@ pub unsafe extern "C" fn rmw_take_sequence(
         if count > infos.capacity || infos.data.is_null() {
             return Err(Failure::invalid(format!("'message_info_sequence' has no room for {count} infos")));
         }
+        // Where there is nothing to take, the sequences stay as they are.
         *taken = 0;
-        messages.size = 0;
-        infos.size = 0;
         while *taken < count {
             // SAFETY: less than the capacity.
             let message = unsafe { messages.data.wrapping_add(*taken).read() };

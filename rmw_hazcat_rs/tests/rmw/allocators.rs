@@ -1,20 +1,21 @@
 //! Allocators that fail: every single allocation, one after the other, without a leak.
 
 use crate::support::*;
-use crate::types::{ask, pair};
-use rmw_hazcat_rs::abi::client::{rmw_create_client, rmw_destroy_client};
+use crate::types::{ask, pair, text, Pair, Text};
+use rmw_hazcat_rs::abi::client::{rmw_create_client, rmw_destroy_client, rmw_send_request, rmw_take_response};
 use rmw_hazcat_rs::abi::content_filter::*;
 use rmw_hazcat_rs::abi::endpoint_info::*;
 use rmw_hazcat_rs::abi::graph::*;
 use rmw_hazcat_rs::abi::guard_condition::{rmw_create_guard_condition, rmw_destroy_guard_condition};
 use rmw_hazcat_rs::abi::init::{rmw_context_fini, rmw_init, rmw_shutdown};
 use rmw_hazcat_rs::abi::init_options::{rmw_init_options_copy, rmw_init_options_fini};
+use rmw_hazcat_rs::abi::network_flow::*;
 use rmw_hazcat_rs::abi::node::{rmw_create_node, rmw_destroy_node};
 use rmw_hazcat_rs::abi::publisher::{rmw_create_publisher, rmw_destroy_publisher};
 use rmw_hazcat_rs::abi::serialize::rmw_serialize;
-use rmw_hazcat_rs::abi::service::{rmw_create_service, rmw_destroy_service};
+use rmw_hazcat_rs::abi::service::{rmw_create_service, rmw_destroy_service, rmw_send_response, rmw_take_request};
 use rmw_hazcat_rs::abi::subscription::{rmw_create_subscription, rmw_destroy_subscription};
-use rmw_hazcat_rs::abi::take::rmw_take_serialized_message;
+use rmw_hazcat_rs::abi::take::{rmw_take_serialized_message, rmw_take_serialized_message_with_info};
 use rmw_hazcat_rs::abi::wait::{rmw_create_wait_set, rmw_destroy_wait_set};
 use rmw_hazcat_rs::ffi;
 use std::ffi::c_void;
@@ -91,6 +92,29 @@ unsafe extern "C" fn deallocate(pointer: *mut c_void, state: *mut c_void) {
     }
 }
 
+/// A copy of a text as a caller makes it.
+fn text_of(bomb: &Bomb, value: &str) -> *mut std::ffi::c_char {
+    let copy: *mut std::ffi::c_char =
+        unsafe { allocate(value.len() + 1, std::ptr::from_ref(bomb).cast_mut().cast()) }.cast();
+    unsafe { copy.copy_from_nonoverlapping(value.as_ptr().cast(), value.len()) };
+    unsafe { copy.add(value.len()).write(0) };
+    copy
+}
+
+/// Options that own all that options can own.
+fn full_options(bomb: &Bomb) -> ffi::rmw_init_options_t {
+    let mut options = options(new_domain(), bomb.allocator());
+    options.security_options.security_root_path = text_of(bomb, "/nowhere");
+    #[cfg(rmw_discovery_options)]
+    {
+        let state: *mut c_void = std::ptr::from_ref(bomb).cast_mut().cast();
+        let peers = unsafe { zero_allocate(2, size_of::<ffi::rmw_peer_address_t>(), state) };
+        options.discovery_options.static_peers = peers.cast();
+        options.discovery_options.static_peers_count = 2;
+    }
+    options
+}
+
 /// Creates with every allocation failing in turn, until none does; destroys what was created.
 fn every_allocation<T>(
     bomb: &Bomb,
@@ -145,6 +169,38 @@ fn creating_entities() {
             || unsafe { rmw_create_subscription(node.0, pair(), name, &qos, &subscription_options) },
             |subscription| unsafe { rmw_destroy_subscription(node.0, subscription) },
         );
+        let mut parameters = [c"1".as_ptr().cast_mut()];
+        let mut filter = ffi::rmw_subscription_content_filter_options_t {
+            filter_expression: c"id = %0".as_ptr().cast_mut(),
+            expression_parameters: ffi::rcutils_string_array_t {
+                size: 1,
+                data: parameters.as_mut_ptr(),
+                ..ffi::rcutils_string_array_t::default()
+            },
+        };
+        let mut with_filter = ffi::rmw_subscription_options_t {
+            content_filter_options: &mut filter,
+            ..ffi::rmw_subscription_options_t::default()
+        };
+        every_allocation(
+            &bomb,
+            || unsafe { rmw_create_subscription(node.0, pair(), name, &qos, &with_filter) },
+            |subscription| unsafe { rmw_destroy_subscription(node.0, subscription) },
+        );
+        // What fails for another reason leaves nothing either.
+        let before = bomb.out();
+        let mut wrong = ffi::rmw_subscription_content_filter_options_t {
+            filter_expression: c"id = ".as_ptr().cast_mut(),
+            ..ffi::rmw_subscription_content_filter_options_t::default()
+        };
+        with_filter.content_filter_options = &mut wrong;
+        assert!(unsafe { rmw_create_subscription(node.0, pair(), name, &qos, &with_filter) }.is_null());
+        let unknown = ffi::rmw_qos_profile_t { history: ffi::RMW_QOS_POLICY_HISTORY_UNKNOWN, ..qos };
+        assert!(unsafe { rmw_create_publisher(node.0, pair(), name, &unknown, &publisher_options) }.is_null());
+        assert!(unsafe { rmw_create_client(node.0, ask(), name, &unknown) }.is_null());
+        assert!(unsafe { rmw_create_service(node.0, ask(), name, &unknown) }.is_null());
+        assert!(!error().is_empty());
+        assert_eq!(bomb.out(), before);
         every_allocation(
             &bomb,
             || unsafe { rmw_create_client(node.0, ask(), name, &qos) },
@@ -162,16 +218,20 @@ fn creating_entities() {
 #[test]
 fn options_and_contexts() {
     let bomb = Bomb::new();
-    let mut source = options(new_domain(), bomb.allocator());
-    let before = bomb.out();
+    let mut source = full_options(&bomb);
+    let owned = bomb.out();
+    assert!(owned >= 2);
+    let before = owned;
     for left in 0.. {
         let mut copy = ffi::rmw_init_options_t::default();
         bomb.arm(left);
         let code = unsafe { rmw_init_options_copy(&source, &mut copy) };
         bomb.arm(-1);
         if code == OK {
+            assert_eq!(bomb.out(), 2 * owned, "a copy owns as much as what it is a copy of");
+            assert_eq!(left, owned, "in as many allocations");
             ok(unsafe { rmw_init_options_fini(&mut copy) });
-            assert!(left > 0);
+            assert_eq!(bomb.out(), before);
             break;
         }
         fails(code, ffi::RMW_RET_BAD_ALLOC);
@@ -186,12 +246,18 @@ fn options_and_contexts() {
         if code == OK {
             ok(unsafe { rmw_shutdown(&mut *context) });
             ok(unsafe { rmw_context_fini(&mut *context) });
+            assert_eq!(bomb.out(), before);
             break;
         }
         fails(code, ffi::RMW_RET_BAD_ALLOC);
         assert!(context.implementation_identifier.is_null() && context.impl_.is_null());
         assert_eq!(bomb.out(), before);
     }
+    // What fails for another reason, after the options were copied, gives them back as well.
+    source.domain_id = usize::MAX - 1;
+    let mut context = Box::new(ffi::rmw_context_t::default());
+    fails(unsafe { rmw_init(&source, &mut *context) }, ffi::RMW_RET_INVALID_ARGUMENT);
+    assert_eq!(bomb.out(), before);
     ok(unsafe { rmw_init_options_fini(&mut source) });
     assert_eq!(bomb.out(), 0);
 }
@@ -205,6 +271,24 @@ fn serializing_into_a_message_that_cannot_grow() {
     let code = unsafe { rmw_serialize(std::ptr::from_ref(&sent).cast(), pair(), &mut message) };
     fails(code, ffi::RMW_RET_BAD_ALLOC);
     assert!(message.buffer.is_null() && message.buffer_length == 0);
+    // One that has a buffer keeps it, with what is in it, where it cannot get a larger one.
+    bomb.arm(1);
+    let serialize =
+        |sent: &Text, message: &mut _| unsafe { rmw_serialize(std::ptr::from_ref(sent).cast(), text(), message) };
+    ok(serialize(&Text::of("short"), &mut message));
+    let (buffer, length) = (message.buffer, message.buffer_length);
+    let bytes = |message: &ffi::rmw_serialized_message_t| unsafe {
+        std::slice::from_raw_parts(message.buffer, message.buffer_length).to_vec()
+    };
+    let before = bytes(&message);
+    let long = Text::of(&"long".repeat(100));
+    fails(serialize(&long, &mut message), ffi::RMW_RET_BAD_ALLOC);
+    assert!(message.buffer == buffer && message.buffer_length == length && bytes(&message) == before);
+    bomb.arm(1);
+    ok(serialize(&long, &mut message));
+    assert!(message.buffer_length > 400);
+    unsafe { deallocate(message.buffer.cast(), message.allocator.state) };
+    assert_eq!(bomb.out(), 0);
 }
 
 /// Fills a fresh out-parameter with every allocation failing in turn, until none does; gives back what was filled in.
@@ -287,9 +371,12 @@ fn asking_the_graph() {
         }
         names_and_types!(
             rmw_get_topic_names_and_types(false)
+            rmw_get_topic_names_and_types(true)
             rmw_get_service_names_and_types()
             rmw_get_publisher_names_and_types_by_node(name, namespace, false)
+            rmw_get_publisher_names_and_types_by_node(name, namespace, true)
             rmw_get_subscriber_names_and_types_by_node(name, namespace, false)
+            rmw_get_subscriber_names_and_types_by_node(name, namespace, true)
             rmw_get_service_names_and_types_by_node(name, namespace)
             rmw_get_client_names_and_types_by_node(name, namespace)
         );
@@ -309,6 +396,62 @@ fn asking_the_graph() {
             |out| unsafe { rmw_get_subscriptions_info_by_topic(node.0, &mut allocator, c"/a".as_ptr(), false, out) },
             |out| free_infos(out, &given),
         );
+        every_allocation_into(
+            &bomb,
+            "infos with mangled names",
+            infos,
+            |out| unsafe {
+                rmw_get_publishers_info_by_topic(node.0, &mut allocator, c"rq/sRequest".as_ptr(), true, out)
+            },
+            |out| free_infos(out, &given),
+        );
+        // What there is nothing of takes no memory, and what is not supported takes none either.
+        bomb.arm(0);
+        let mut out = infos();
+        ok(unsafe { rmw_get_publishers_info_by_topic(node.0, &mut allocator, c"/none".as_ptr(), false, &mut out) });
+        assert!(out.size == 0 && out.info_array.is_null());
+        let (publisher, subscription) = (_publishers.0 .0, _subscription.0);
+        let mut flows = ffi::rmw_network_flow_endpoint_array_t::default();
+        for code in unsafe {
+            [
+                rmw_publisher_get_network_flow_endpoints(publisher, &mut allocator, &mut flows),
+                rmw_subscription_get_network_flow_endpoints(subscription, &mut allocator, &mut flows),
+            ]
+        } {
+            assert_eq!(code, ffi::RMW_RET_UNSUPPORTED, "{}", error());
+        }
+        bomb.arm(-1);
+    }
+    assert_eq!(bomb.out(), 0);
+}
+
+#[test]
+fn messages_take_nothing_from_the_callers_allocator() {
+    let bomb = Bomb::new();
+    {
+        let mut context = Context::with(options(new_domain(), bomb.allocator()));
+        let (waits, node) = (context.wait_set(), context.node("frugal"));
+        let (publisher, subscription) = (node.publisher("/t", pair(), &qos()), node.subscription("/t", pair(), &qos()));
+        let (client, service) = (node.client("/s", ask()), node.service("/s", ask()));
+        bomb.arm(0);
+        for id in 0..3 {
+            let sent = Pair { id, ..Pair::default() };
+            publisher.publish(&sent);
+            let mut what = For { subscriptions: vec![subscription.data()], ..For::default() };
+            ok(waits.wait(&mut what, Some(WATCHDOG)));
+            let mut got = Pair::default();
+            assert!(subscription.take(&mut got) && got == sent);
+            let (mut number, mut taken, mut header) = (0, false, ffi::rmw_service_info_t::default());
+            let (mut reply, place) = (Text::of("yes"), std::ptr::from_mut(&mut got).cast::<c_void>());
+            ok(unsafe { rmw_send_request(client.0, place, &mut number) });
+            ok(unsafe { rmw_take_request(service.0, &mut header, place, &mut taken) });
+            assert!(taken);
+            let place = std::ptr::from_mut(&mut reply).cast::<c_void>();
+            ok(unsafe { rmw_send_response(service.0, &mut header.request_id, place) });
+            ok(unsafe { rmw_take_response(client.0, &mut header, place, &mut taken) });
+            assert!(taken && header.request_id.sequence_number == number);
+        }
+        bomb.arm(-1);
     }
     assert_eq!(bomb.out(), 0);
 }
@@ -343,26 +486,41 @@ fn asking_for_a_content_filter() {
     assert_eq!(bomb.out(), 0);
 }
 
+/// Taken serialized: as it lies there, and made from a plain message.
 #[test]
 fn a_message_that_could_not_be_taken_for_want_of_memory() {
     let bomb = Bomb::new();
     let mut context = Context::new(new_domain());
     let node = context.node("taking");
-    let subscription = node.subscription("/t", pair(), &qos());
-    let publisher = node.publisher("/t", pair(), &qos());
-    publisher.publish(&crate::types::Pair { id: 1, ..Default::default() });
-    publisher.publish(&crate::types::Pair { id: 2, ..Default::default() });
-    let mut message = ffi::rmw_serialized_message_t { allocator: bomb.allocator(), ..Default::default() };
-    let mut taken = true;
-    let take = |message: &mut _, taken: &mut _| unsafe {
-        rmw_take_serialized_message(subscription.0, message, taken, std::ptr::null_mut())
-    };
-    bomb.arm(0);
-    fails(take(&mut message, &mut taken), ffi::RMW_RET_BAD_ALLOC);
-    assert!(!taken && message.buffer.is_null());
-    bomb.arm(-1);
-    ok(take(&mut message, &mut taken));
-    assert!(taken && message.buffer_length > 16);
-    unsafe { deallocate(message.buffer.cast(), message.allocator.state) };
-    assert_eq!(bomb.out(), 0);
+    for with_info in [false, true] {
+        let subscriptions = [node.subscription("/p", pair(), &qos()), node.subscription("/t", text(), &qos())];
+        let publishers = [node.publisher("/p", pair(), &qos()), node.publisher("/t", text(), &qos())];
+        for (subscription, publisher) in subscriptions.iter().zip(&publishers) {
+            for _ in 0..2 {
+                if std::ptr::eq(publisher, &publishers[0]) {
+                    publisher.publish(&Pair::default());
+                } else {
+                    publisher.publish(&Text::of("sixteen letters."));
+                }
+            }
+            let mut message = ffi::rmw_serialized_message_t { allocator: bomb.allocator(), ..Default::default() };
+            let (mut taken, mut info) = (true, ffi::rmw_message_info_t::default());
+            let mut take = |message: &mut _, taken: &mut _| unsafe {
+                let null = std::ptr::null_mut();
+                if with_info {
+                    rmw_take_serialized_message_with_info(subscription.0, message, taken, &mut info, null)
+                } else {
+                    rmw_take_serialized_message(subscription.0, message, taken, null)
+                }
+            };
+            bomb.arm(0);
+            fails(take(&mut message, &mut taken), ffi::RMW_RET_BAD_ALLOC);
+            assert!(!taken && message.buffer.is_null());
+            bomb.arm(-1);
+            ok(take(&mut message, &mut taken));
+            assert!(taken && message.buffer_length > 16);
+            unsafe { deallocate(message.buffer.cast(), message.allocator.state) };
+            assert_eq!(bomb.out(), 0);
+        }
+    }
 }

@@ -254,6 +254,16 @@ impl EndpointEvents {
         EventWaitable { events: self, kind, across: false }
     }
 
+    /// Ends all callbacks: when this returns none is running any more, unless it is one of them that calls.
+    pub fn silence(&self) {
+        if self.dispatcher.upgrade().is_some_and(|dispatcher| dispatcher.is_current_thread()) {
+            return;
+        }
+        for channel in &self.channels {
+            channel.callback.set(None, std::ptr::null(), |untold| untold);
+        }
+    }
+
     /// Registers a callback for a kind of event, or none.
     pub fn set_callback(&self, kind: EventKind, callback: ffi::rmw_event_callback_t, user_data: *const c_void) {
         self.channel(kind).callback.set(callback, user_data, |untold| untold);
