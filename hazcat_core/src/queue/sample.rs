@@ -1,7 +1,7 @@
 //! A message that a subscription holds.
 
 use super::layout::{HOST_ROW, MAX_DOMAINS};
-use super::subscription::Subscription;
+use super::subscription::{ReturnError, Subscription};
 use crate::domain::{CopyError, DomainId, RemoteMemory, Stream};
 use crate::ids::{Gid, PublicationNumber, Sequence};
 use crate::payload::chunk::{ChunkHeader, HEADER_BYTES};
@@ -237,6 +237,17 @@ impl Sample<'_> {
     /// The message in device memory, for a subscription that wants it there; `None` for one on the host.
     pub fn device(&self) -> Option<DeviceSample> {
         self.subscription.device_of(&self.raw)
+    }
+
+    /// Gives it back when all work that has been submitted to `stream` is done with it; see [`Subscription::return_raw_after`].
+    ///
+    /// # Errors
+    /// As there; the message is given back then too.
+    pub fn return_after(self, stream: Stream) -> Result<(), ReturnError> {
+        let (subscription, raw) = (self.subscription, self.raw);
+        // It is not for `drop` to return.
+        std::mem::forget(self);
+        subscription.return_taken_after(&raw, stream)
     }
 
     /// What is known about the message besides its bytes; `None` where somebody has overwritten its header.

@@ -144,8 +144,8 @@ fn as_many_as_can_be_held_may_be_behind_streams_and_leaving_waits_for_them() {
     let most = hazcat_core::queue::MAX_HELD as u64;
     (1..=most + 1).for_each(|number| send(&publisher, number, 100));
     for _ in 0..most {
-        let raw = subscription.take_raw().expect("take").expect("there");
-        subscription.return_raw_after(&raw, stream).expect("held");
+        let sample = subscription.take().expect("take").expect("there");
+        sample.return_after(stream).expect("held");
     }
     assert!(matches!(subscription.take_raw(), Err(TakeError::TooManyHeld { .. })), "the streams have them all");
     shelf::finish(stream);

@@ -6,7 +6,7 @@
 use super::{NotHeld, Subscription};
 use crate::domain::{CopyError, RemoteMemory, Stream};
 use crate::ids::SubscriptionIndex;
-use crate::queue::sample::RawSample;
+use crate::queue::sample::{RawSample, Taken};
 use crate::queue::topic::Topic;
 use crate::ring::held;
 use crate::sync::atomic::{AtomicU32, Ordering};
@@ -72,14 +72,18 @@ impl Subscription {
     /// # Errors
     /// [`ReturnError::NotHeld`] where it is not held (any more), else the device's error; the message is given back then too.
     pub fn return_raw_after(&self, sample: &RawSample, stream: Stream) -> Result<(), ReturnError> {
+        self.return_taken_after(&sample.taken, stream)
+    }
+
+    pub(in crate::queue) fn return_taken_after(&self, taken: &Taken, stream: Stream) -> Result<(), ReturnError> {
         if self.topic.participant().check_fork().is_err() {
             return Err(NotHeld.into());
         }
-        let Some(device) = self.device(sample) else { return Ok(self.return_raw(sample.index)?) };
-        let place = usize::from(sample.index.place);
+        let Some(device) = self.device_of(taken) else { return Ok(self.return_raw(taken.index)?) };
+        let place = taken.index.place as usize;
         let turn = self.turns.get(place).ok_or(NotHeld)?;
         // Once, whichever thread is first: a second return would clear the entry under a later message.
-        if turn.compare_exchange(sample.index.turn, 0, Ordering::Relaxed, Ordering::Relaxed).is_err() {
+        if turn.compare_exchange(taken.index.turn, 0, Ordering::Relaxed, Ordering::Relaxed).is_err() {
             return Err(NotHeld.into());
         }
         let returning = Returning::new(&self.topic, self.index, place, &self.returning, device.memory());
