@@ -1,5 +1,5 @@
 // Code for CUDA devices: the images of the demo, and checking bytes for tests and measurements.
-// kernels.ptx is made of this (docs/memory-domains.md says how); the driver compiles that for whatever device it finds.
+// kernels.ptx is made of this by scripts/cuda_kernels.py; the driver compiles that for whatever device it finds.
 
 typedef unsigned char u8;
 typedef unsigned int u32;
@@ -18,8 +18,10 @@ __device__ static u8 expected(u64 seed, u64 at) { return (u8)(mix(seed ^ at / 8)
 extern "C" __global__ void hazcat_fill(u8* bytes, u64 len, u64 seed) {
   const u64 step = (u64)gridDim.x * blockDim.x;
   const u64 first = (u64)blockIdx.x * blockDim.x + threadIdx.x;
-  for (u64 word = first; word < len / 8; word += step) ((u64*)bytes)[word] = mix(seed ^ word);
-  for (u64 at = len / 8 * 8 + first; at < len; at += step) bytes[at] = expected(seed, at);
+  // Word by word where the address allows it.
+  const u64 words = (u64)bytes % 8 ? 0 : len / 8;
+  for (u64 word = first; word < words; word += step) ((u64*)bytes)[word] = mix(seed ^ word);
+  for (u64 at = words * 8 + first; at < len; at += step) bytes[at] = expected(seed, at);
 }
 
 // Adds the number of bytes that are not as `hazcat_fill` wrote them.

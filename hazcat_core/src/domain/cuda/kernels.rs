@@ -1,9 +1,9 @@
 //! Code for devices: what the demo does to an image, and what checks bytes in tests and measurements.
 //!
-//! Shipped as PTX (`kernels.ptx`, made of `kernels.cu`), which the driver compiles for the device at hand: neither CUDA's toolkit
+//! Shipped as PTX (`kernels.ptx`, made of `kernels.cu` by `scripts/cuda_kernels.py`), which the driver compiles for the device at hand: neither CUDA's toolkit
 //! nor NVRTC is needed where it runs.
 //!
-//! Addresses are those of loans and taken messages on the device, aligned to eight bytes.
+//! Addresses are those of loans and taken messages on the device. Filling is quicker where they are multiples of eight.
 
 use super::device::{raw_stream, Device, Handle};
 use super::driver::CudaError;
