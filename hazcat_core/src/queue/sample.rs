@@ -32,7 +32,7 @@ pub struct SampleInfo {
 /// Which of a subscription's places a held message occupies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct HeldIndex {
-    pub(super) place: u8,
+    pub(super) place: u32,
     /// Tells this message from others that occupy the place before and after.
     pub(super) turn: u32,
 }
@@ -60,18 +60,23 @@ unsafe impl Send for RawSample {}
 ///
 /// Its header is read when somebody looks at it, not before: on another core's cache line it costs as much as the whole
 /// rest of a take, and who looks at the payload waits for both lines together.
+///
+/// Five words without padding: it is moved several times on its way out, and what is written in other pieces than it is
+/// read in stalls the processor at every move.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Taken {
     /// Where the payload lies; its header is right in front of it.
     pub(super) ptr: NonNull<u8>,
     /// Bytes from there to the end of the segment.
     pub(super) room: usize,
-    /// Where it was found; `None` for one that came from a history, whose number was checked instead.
-    pub(super) at: Option<Sequence>,
+    /// Where it was found; [`ANYWHERE`] for one that came from a history, whose number was checked instead.
+    at: Sequence,
     pub(super) index: HeldIndex,
-    /// Row of the memory domain in which its bytes lie. Zero: behind the header. (Also where nobody looked: `content` does.)
-    pub(super) row: u8,
+    row: u64,
 }
+
+/// No position in the ring.
+const ANYWHERE: Sequence = Sequence(u64::MAX);
 
 impl Taken {
     /// The message at `offset` of a mapped segment; `None` where it does not lie inside.
@@ -79,8 +84,20 @@ impl Taken {
     pub(super) fn locate(segment: &Segment, message: MessageRef, at: Option<Sequence>, index: u32) -> Option<Self> {
         let mut taken = Self::locate_on_host(segment, message, at, index)?;
         let row = taken.header().domain();
-        taken.row = u8::try_from(row).ok().filter(|row| usize::from(*row) < MAX_DOMAINS)?;
-        Some(taken)
+        taken.row = u64::from(row);
+        (taken.row < MAX_DOMAINS as u64).then_some(taken)
+    }
+
+    /// What a look answers: nobody reads it.
+    pub(super) fn placeholder(index: u32) -> Self {
+        let index = HeldIndex { place: index, turn: 0 };
+        Self { ptr: NonNull::dangling(), room: 0, at: ANYWHERE, index, row: u64::from(HOST_ROW) }
+    }
+
+    /// Row of the memory domain in which its bytes lie. Zero: behind the header. (Also where nobody looked: `content` does.)
+    #[inline]
+    pub(super) fn row(&self) -> u8 {
+        self.row as u8
     }
 
     /// The same for one of which the sender's record says that all its messages are on the host, without a look at it.
@@ -94,8 +111,8 @@ impl Taken {
         let payload = message.byte_offset() + HEADER_BYTES;
         let ptr = segment.mapping().range(payload, 0)?;
         let room = segment.mapping().len() - payload;
-        let index = HeldIndex { place: index as u8, turn: 0 };
-        Some(Self { ptr: NonNull::new(ptr.cast_mut())?, room, at, index, row: HOST_ROW })
+        let (at, index) = (at.unwrap_or(ANYWHERE), HeldIndex { place: index, turn: 0 });
+        Some(Self { ptr: NonNull::new(ptr.cast_mut())?, room, at, index, row: u64::from(HOST_ROW) })
     }
 
     #[inline]
@@ -112,14 +129,14 @@ impl Taken {
     pub(super) fn content(&self) -> Option<(&ChunkHeader, usize)> {
         let header = self.header();
         let len = usize::try_from(header.length()).ok()?;
-        let right = self.at.is_none_or(|at| header.sequence() == at);
-        let room = if self.row == HOST_ROW { self.room } else { usize::MAX };
-        (right && len <= room && header.domain() == u32::from(self.row)).then_some((header, len))
+        let right = self.at == ANYWHERE || header.sequence() == self.at;
+        let room = if self.row() == HOST_ROW { self.room } else { usize::MAX };
+        (right && len <= room && u64::from(header.domain()) == self.row).then_some((header, len))
     }
 
     /// The payload of a message on the host.
     pub(super) fn host_bytes(&self) -> Option<&[u8]> {
-        let (_, len) = self.content().filter(|_| self.row == HOST_ROW)?;
+        let (_, len) = self.content().filter(|_| self.row() == HOST_ROW)?;
         // SAFETY: `content` checked the length against the mapping, the mapping outlives the held entry, and the publisher
         // does not write to a message that is held.
         Some(unsafe { std::slice::from_raw_parts(self.ptr.as_ptr(), len) })
@@ -127,7 +144,7 @@ impl Taken {
 
     /// Where the bytes of a message in device memory are; `None` for one on the host, or where that makes no sense.
     pub(super) fn on_device(&self) -> Option<DeviceBytes> {
-        if self.row == HOST_ROW || self.room < DESCRIPTOR_BYTES {
+        if self.row() == HOST_ROW || self.room < DESCRIPTOR_BYTES {
             return None;
         }
         // SAFETY: as many bytes of a mapped segment lie behind `ptr`, aligned like the chunk; the description consists of

@@ -45,7 +45,7 @@ impl Subscription {
     /// Takes the message that `entry` protects, which lies in another domain, as a copy in this subscription's own.
     #[cold]
     pub(super) fn take_across(&self, at: Sequence, original: &Taken, entry: &AtomicU64, state: &mut State) -> Step {
-        let index = u32::from(original.index.place);
+        let index = original.index.place;
         let Some((header, _)) = original.content() else { return Step::Skip { lost: true } };
         let alone = state.alone == Some(at);
         let turn = match self.topic.places(self.row).filter(|_| !alone) {
@@ -101,7 +101,7 @@ impl Subscription {
         entry: &AtomicU64,
         state: &mut State,
     ) -> Result<Option<Taken>, TakeError> {
-        let index = u32::from(original.index.place);
+        let index = original.index.place;
         let copy = match original.content() {
             Some((header, _)) => self.make_copy(header.sequence(), original, header, state),
             None => Err(Failed::Lost),
@@ -229,7 +229,7 @@ impl Subscription {
             }
         };
         let taken = Taken::locate(&mapped, copy, Some(at), index);
-        let Some(taken) = taken.filter(|taken| taken.row == self.row && taken.content().is_some()) else {
+        let Some(taken) = taken.filter(|taken| taken.row() == self.row && taken.content().is_some()) else {
             return gone;
         };
         match self.reach(&taken, state) {
@@ -241,9 +241,9 @@ impl Subscription {
     /// Maps the device memory of a message, if it lies in any.
     pub(super) fn reach(&self, taken: &Taken, state: &mut State) -> Result<(), Unreachable> {
         let Some(bytes) = taken.on_device() else {
-            return if taken.row == HOST_ROW { Ok(()) } else { Err(Unreachable::Bounds) };
+            return if taken.row() == HOST_ROW { Ok(()) } else { Err(Unreachable::Bounds) };
         };
-        let domain = self.topic.domain(taken.row).ok_or(Unreachable::Bounds)?;
+        let domain = self.topic.domain(taken.row()).ok_or(Unreachable::Bounds)?;
         state.devices.reach(&self.topic, domain, &bytes).map(|_| ())
     }
 
@@ -264,7 +264,7 @@ impl Subscription {
         header: &ChunkHeader,
         state: &mut State,
     ) -> Result<PublishedChunk, Failed> {
-        let from_host = original.row == HOST_ROW;
+        let from_host = original.row() == HOST_ROW;
         let (copy, len) = if from_host {
             let bytes = original.host_bytes().ok_or(Failed::Lost)?;
             if let Some((segment, to)) = self.topic.segments.around(bytes.as_ptr()).zip(self.topic.domain(self.row)) {
@@ -274,7 +274,7 @@ impl Subscription {
             (copier.copy(at, header, &Original::Host(bytes))?, bytes.len())
         } else {
             let bytes = original.on_device().ok_or(Failed::Lost)?;
-            let domain = self.topic.domain(original.row).ok_or(Failed::Lost)?;
+            let domain = self.topic.domain(original.row()).ok_or(Failed::Lost)?;
             let remote = state.devices.reach(&self.topic, domain, &bytes).map_err(|error| Failed::to(domain, error))?;
             let copier = self.copier(state)?;
             let copy = copier.copy(at, header, &Original::Device(domain, remote.as_ref(), bytes));

@@ -35,7 +35,7 @@ impl Subscription {
                 Some(sample) => {
                     let (publisher, instance, number) =
                         (usize::from(noted.publisher.0), noted.instance, noted.number.0);
-                    let as_it_lies = purpose == Purpose::TakeAsItLies || sample.row == self.row;
+                    let as_it_lies = purpose == Purpose::TakeAsItLies || sample.row() == self.row;
                     let sample = if !wanted || (as_it_lies && self.reach(&sample, state).is_ok()) {
                         Some(sample)
                     } else {

@@ -7,7 +7,7 @@
 //!
 //! On a keep-last subscription, a change of the filter concerns what arrives from then on: what lies unread was judged before.
 
-use super::find::{placeholder, Found, Purpose, Step};
+use super::find::{Found, Purpose, Step};
 use super::{Noted, State, Subscription, TakeError};
 use crate::ids::Sequence;
 use crate::queue::device::DeviceSegments;
@@ -47,7 +47,7 @@ impl Filter {
         // In device memory: judged by a copy that nobody else sees.
         let mut judge = |wants: &mut FilterFn| {
             let bytes = taken.on_device()?;
-            let memory = devices.reach(topic, topic.domain(taken.row)?, &bytes).ok()?;
+            let memory = devices.reach(topic, topic.domain(taken.row())?, &bytes).ok()?;
             let mut payload = vec![0; bytes.length];
             memory.wait_ready(bytes.readiness, None).ok()?;
             memory.copy_to_host(bytes.offset, &mut payload).ok()?;
@@ -206,7 +206,7 @@ impl Subscription {
             if let Peek::Present(word) = self.topic.ring().peek(at) {
                 if let Some(message) = word.message_ref() {
                     if purpose == Purpose::Look {
-                        return Ok(Some(placeholder(index)));
+                        return Ok(Some(Taken::placeholder(index)));
                     }
                     match self.examine(at, word, message, entry, index, state, purpose) {
                         Step::Deliver(taken) => {

@@ -5,12 +5,11 @@ use crate::ids::{SegmentId, Sequence};
 use crate::payload::chunk::HEADER_BYTES;
 use crate::queue::layout::{Owner, PublisherRecord, SubscriptionRecord, HOST_ROW, MAX_HELD};
 use crate::queue::peers::PeerSegment;
-use crate::queue::sample::{HeldIndex, Taken};
+use crate::queue::sample::Taken;
 use crate::ring::word::{MessageRef, SlotWord, Tombstone};
 use crate::ring::{full_fence, held, Peek};
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sys::{futex, prefetch};
-use std::ptr::NonNull;
 
 /// A message found at the cursor.
 pub(super) enum Found {
@@ -44,7 +43,33 @@ pub(super) enum Step {
 }
 
 impl Subscription {
-    #[inline]
+    /// The way of almost every message, without a turn: the next one, from the same segment as the last. `None`: go the
+    /// long way ([`Subscription::find`]). What it returns must not go through memory: every copy of it costs as much as a
+    /// look at the ring.
+    #[inline(always)]
+    pub(super) fn find_recent(&self, record: &SubscriptionRecord, state: &mut State) -> Option<Taken> {
+        if state.filter.is_some() || !state.backlog.is_empty() {
+            return None;
+        }
+        let at = state.cursor;
+        let Peek::Present(word) = self.topic.ring().peek(at) else { return None };
+        let message = word.message_ref()?;
+        if !self.keep_all && self.is_beyond_depth(state, at) {
+            return None;
+        }
+        let index = record.held.iter().position(held::is_free)? as u32;
+        let entry = self.use_entry(record, state, index)?;
+        let segment = message.segment();
+        let recent = state.recent.as_ref()?;
+        if recent.publisher != message.publisher() || recent.segment != segment {
+            return None;
+        }
+        let id = self.topic.publisher(message.publisher())?.segments.get(segment)?;
+        let taken = self.protect_recent(at, word, message, entry, id, index, recent)?;
+        self.advance(record, state);
+        Some(taken)
+    }
+
     pub(super) fn find(
         &self,
         record: &SubscriptionRecord,
@@ -137,7 +162,7 @@ impl Subscription {
     /// Whether there is something to take, for a subscription that has no place left to take it to.
     #[cold]
     pub(super) fn look_without_entry(&self, record: &SubscriptionRecord, state: &mut State) -> Found {
-        let something = Found::Message(placeholder(0));
+        let something = Found::Message(Taken::placeholder(0));
         if !state.backlog.is_empty() {
             return something;
         }
@@ -232,8 +257,13 @@ impl Subscription {
         };
         if let Some(recent) = &state.recent {
             if recent.publisher == message.publisher() && recent.segment == segment {
-                if let Some(step) = self.examine_recent(at, word, message, entry, id, index, recent, purpose) {
-                    return step;
+                if purpose == Purpose::Look {
+                    let there = recent.mapped.mapping().range(message.byte_offset(), HEADER_BYTES).is_some();
+                    if there && id.load(Ordering::Acquire) == recent.id {
+                        return Step::Deliver(Taken::placeholder(index));
+                    }
+                } else if let Some(taken) = self.protect_recent(at, word, message, entry, id, index, recent) {
+                    return Step::Deliver(taken);
                 }
             }
         }
@@ -243,7 +273,7 @@ impl Subscription {
                 return Step::Skip { lost: false };
             }
             if purpose == Purpose::Look && state.peers.peer(publisher).is_some_and(|peer| peer.delivered.is_none()) {
-                return Step::Deliver(placeholder(index));
+                return Step::Deliver(Taken::placeholder(index));
             }
         }
         fault_point!("take.seen");
@@ -267,17 +297,17 @@ impl Subscription {
             step => {
                 held::clear(entry);
                 match step {
-                    Step::Elsewhere(_) => Step::Deliver(placeholder(index)),
+                    Step::Elsewhere(_) => Step::Deliver(Taken::placeholder(index)),
                     step => step,
                 }
             }
         }
     }
 
-    /// The way of almost every message: from the same segment as the last one. `None`: take the long way.
-    #[inline]
+    /// Protects a message from the same segment as the last one. `None`: take the long way.
+    #[inline(always)]
     #[allow(clippy::too_many_arguments)] // one step of `find`, split off for its length
-    pub(super) fn examine_recent(
+    fn protect_recent(
         &self,
         at: Sequence,
         word: SlotWord,
@@ -286,28 +316,18 @@ impl Subscription {
         id: &AtomicU64,
         index: u32,
         recent: &Recent,
-        purpose: Purpose,
-    ) -> Option<Step> {
-        if purpose == Purpose::Look {
-            recent.mapped.mapping().range(message.byte_offset(), HEADER_BYTES)?;
-            return (id.load(Ordering::Acquire) == recent.id).then(|| Step::Deliver(placeholder(index)));
-        }
+    ) -> Option<Taken> {
         fault_point!("take-again.seen");
         held::announce(entry, message);
         fault_point!("take-again.announced");
         // SYNC segment-id: between the announcement and the second look, so that it is this message's segment.
         let same = id.load(Ordering::Acquire) == recent.id;
-        if !self.topic.ring().still_holds(at, word) {
+        let holds = self.topic.ring().still_holds(at, word);
+        let taken = Taken::locate_on_host(&recent.mapped, message, Some(at), index).filter(|_| same && holds);
+        if taken.is_none() {
             held::clear(entry);
-            return Some(Step::Again);
         }
-        match Taken::locate_on_host(&recent.mapped, message, Some(at), index) {
-            Some(taken) if same => Some(Step::Deliver(taken)),
-            _ => {
-                held::clear(entry);
-                None
-            }
-        }
+        taken
     }
 
     pub(super) fn examine_protected(
@@ -347,7 +367,7 @@ impl Subscription {
             // A publisher's numbers grow along the ring: nothing that comes was delivered before.
             peer.delivered = None;
         }
-        if taken.row != self.row {
+        if taken.row() != self.row {
             return Step::Elsewhere(taken);
         }
         if self.row != HOST_ROW || record.domain.load(Ordering::Relaxed) != u32::from(HOST_ROW) {
@@ -402,10 +422,4 @@ impl Subscription {
         }
         Some(entry)
     }
-}
-
-/// What a look answers: nobody reads it.
-pub(super) fn placeholder(index: u32) -> Taken {
-    let index = HeldIndex { place: index as u8, turn: 0 };
-    Taken { ptr: NonNull::dangling(), room: 0, at: None, index, row: HOST_ROW }
 }

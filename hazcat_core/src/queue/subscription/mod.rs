@@ -471,7 +471,7 @@ impl Subscription {
     /// The device memory of a message that is held.
     pub(super) fn device_of(&self, taken: &Taken) -> Option<DeviceSample> {
         let bytes = taken.on_device()?;
-        let domain = self.topic.domain(taken.row)?;
+        let domain = self.topic.domain(taken.row())?;
         let memory = self.lock().devices.reach(&self.topic, domain, &bytes).ok()?;
         DeviceSample::new(domain, bytes, memory)
     }
@@ -481,7 +481,7 @@ impl Subscription {
             let Some(taken) = self.take_protected(purpose)? else { return Ok(None) };
             if let Some((header, len)) = taken.content() {
                 let (mut ptr, mut domain) = (taken.ptr, DomainId::HOST);
-                if taken.row != HOST_ROW {
+                if taken.row() != HOST_ROW {
                     let device = self.device_of(&taken).ok_or(TakeError::Corrupt)?;
                     (ptr, domain) = (device.address(), device.domain());
                 }
@@ -507,18 +507,20 @@ impl Subscription {
             return Ok(None);
         }
         let mut state = self.lock();
-        match self.find(record, &mut state, purpose)? {
-            Found::Nothing => Ok(None),
-            Found::Message(mut taken) => {
-                state.turn = state.turn.wrapping_add(1).max(1);
-                state.count(Some(record), taken::MESSAGES, 1);
-                taken.index.turn = state.turn;
-                if let Some(turn) = self.turns.get(usize::from(taken.index.place)) {
-                    turn.store(state.turn, Ordering::Relaxed);
-                }
-                Ok(Some(taken))
-            }
+        let mut taken = match self.find_recent(record, &mut state) {
+            Some(taken) => taken,
+            None => match self.find(record, &mut state, purpose)? {
+                Found::Nothing => return Ok(None),
+                Found::Message(taken) => taken,
+            },
+        };
+        state.turn = state.turn.wrapping_add(1).max(1);
+        state.count(Some(record), taken::MESSAGES, 1);
+        taken.index.turn = state.turn;
+        if let Some(turn) = self.turns.get(taken.index.place as usize) {
+            turn.store(state.turn, Ordering::Relaxed);
         }
+        Ok(Some(taken))
     }
 
     /// Gives a held message back. Its bytes may change from here on.
@@ -530,7 +532,7 @@ impl Subscription {
         if self.topic.participant().check_fork().is_err() {
             return Err(NotHeld);
         }
-        let place = usize::from(index.place);
+        let place = index.place as usize;
         let entry = self.record().and_then(|record| record.held.get(place)).ok_or(NotHeld)?;
         let turn = self.turns.get(place).filter(|turn| turn.load(Ordering::Relaxed) == index.turn).ok_or(NotHeld)?;
         turn.store(0, Ordering::Relaxed);
