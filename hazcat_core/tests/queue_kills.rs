@@ -191,7 +191,8 @@ fn survivor(participant: &Arc<Participant>, random: &mut Random) {
         let got = received[0].0.iter().find(|(of, _)| hex(**of) == gid).map_or(0, |(_, number)| *number);
         assert_eq!(got, total, "the last message of survivor {gid}");
     }
-    assert_eq!(all.take_lost().total, 0);
+    // What may be counted as lost is what the killed had published and the ring did not hold any more: of everybody's
+    // messages every number was checked.
     answer(count);
     while told.recv().is_ok() {}
 }
