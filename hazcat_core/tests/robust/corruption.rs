@@ -222,7 +222,9 @@ impl Vandal {
         }
         // Complete files under the name, as whoever may write to the folder can put them there.
         let replace = |bytes: &[u8]| {
+            // What stands there from an earlier stroke may be a pipe.
             let aside = path.with_file_name(".aside");
+            let _ = fs::remove_file(&aside);
             fs::write(&aside, bytes).and_then(|()| fs::rename(&aside, path)).is_ok()
         };
         let older = |random: &mut Random, same: bool| -> Option<Vec<u8>> {

@@ -5,6 +5,7 @@
 //! `HAZCAT_LONG=1` runs the long versions; what needs rights that are not there says so and is skipped.
 
 mod corruption;
+mod exhaustion;
 #[path = "../support/mod.rs"]
 mod support;
 mod usage;
@@ -19,6 +20,7 @@ fn child() {
     let (role, argument) = role.split_once(' ').unwrap_or((&role, ""));
     match role {
         "use-everything" => corruption::use_everything(&config, argument.parse().expect("a seed")),
+        "go-short" => exhaustion::go_short(&config, argument),
         other => panic!("no role {other}"),
     }
 }
