@@ -275,9 +275,15 @@ impl Directory {
         &self.path
     }
 
-    /// Mode for files made in it.
+    /// Mode for files made in it that all write to.
     pub fn file_mode(&self) -> u32 {
         self.mode & 0o666
+    }
+
+    /// Mode for files made in it that their maker alone writes to: messages, and what a participant says about itself. The
+    /// kernel keeps other users of the group from changing them.
+    pub fn own_file_mode(&self) -> u32 {
+        self.file_mode() & !0o022
     }
 
     /// The lease file.

@@ -112,7 +112,7 @@ impl Graph {
     pub(crate) fn create(directory: &Directory, lease: Arc<Lease>) -> Result<Self, FileError> {
         let identity = lease.identity();
         let own_path = directory.participant_path(identity);
-        let mode = directory.file_mode();
+        let mode = directory.own_file_mode();
         // Goes on from the former holder of our index, so that pollers see every change as a growing counter.
         let sequence = lease.own_change().map_err(|error| FileError::from_io(&own_path, 0, error))?.wrapping_add(1);
         let registry = LocalRegistry::new(identity);

@@ -6,6 +6,7 @@
 
 mod corruption;
 mod exhaustion;
+mod permissions;
 #[path = "../support/mod.rs"]
 mod support;
 mod usage;
@@ -20,6 +21,7 @@ fn child() {
     let (role, argument) = role.split_once(' ').unwrap_or((&role, ""));
     match role {
         "use-everything" => corruption::use_everything(&config, argument.parse().expect("a seed")),
+        "write-to-a-sample" => permissions::write_to_a_sample(&config),
         "go-short" => exhaustion::go_short(&config, argument),
         other => panic!("no role {other}"),
     }
