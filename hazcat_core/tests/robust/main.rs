@@ -6,6 +6,7 @@
 
 mod corruption;
 mod exhaustion;
+mod namespaces;
 mod permissions;
 #[path = "../support/mod.rs"]
 mod support;
@@ -22,6 +23,7 @@ fn child() {
     match role {
         "use-everything" => corruption::use_everything(&config, argument.parse().expect("a seed")),
         "write-to-a-sample" => permissions::write_to_a_sample(&config),
+        "live-in-a-container" => namespaces::live_in_a_container(&config, argument),
         "go-short" => exhaustion::go_short(&config, argument),
         other => panic!("no role {other}"),
     }

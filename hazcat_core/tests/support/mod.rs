@@ -253,7 +253,20 @@ pub struct Peer {
 impl Peer {
     /// Starts `role arguments` on the same root.
     pub fn start(root: &Root, role: &str) -> Self {
-        let mut command = Command::new(std::env::current_exe().expect("own path"));
+        Self::start_through(&[], root, role)
+    }
+
+    /// The same through a program that starts what follows its own arguments, such as `unshare`.
+    pub fn start_through(starter: &[&str], root: &Root, role: &str) -> Self {
+        let own = std::env::current_exe().expect("own path");
+        let mut command = match starter.split_first() {
+            Some((program, arguments)) => {
+                let mut command = Command::new(program);
+                command.args(arguments).arg(own);
+                command
+            }
+            None => Command::new(own),
+        };
         command.args(["child", "--exact", "--nocapture", "--test-threads=1"]);
         command.env(ROOT, root.path()).env(ROLE, role);
         let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("spawn");
