@@ -94,7 +94,7 @@ fn talk(writer: (u32, &Config), reader: (u32, &Config), root: &Root) -> Option<V
             for path in files.iter().filter(hers) {
                 let mut bytes = [0; 8];
                 assert!(File::open(path).expect("open").read_at(&mut bytes, 0).expect("read") > 0);
-                let error = File::options().write(true).open(path).err().expect("not to be written to");
+                let error = File::options().write(true).open(path).expect_err("not to be written to");
                 assert_eq!(error.kind(), ErrorKind::PermissionDenied, "{}", path.display());
                 count += 1;
             }
@@ -155,7 +155,7 @@ pub fn write_to_a_sample(config: &Config) {
     answer(format!("{:?}", whole(&sample)));
     let at = sample.as_ptr().cast_mut();
     // SAFETY: none: this is the mistake that the memory management unit is to catch. The process is expected to die of it.
-    unsafe { at.write_volatile(at.read_volatile() ^ 0xff) };
+    unsafe { at.write_volatile(0xff) };
     answer("written");
 }
 
