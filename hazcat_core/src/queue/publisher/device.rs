@@ -5,6 +5,7 @@ use crate::domain::{CopyError, DomainId, Readiness, Stream};
 use crate::history::HistoryView;
 use crate::payload::chunk::{MessageMeta, HEADER_BYTES};
 use crate::payload::descriptor::{DeviceBytes, DeviceDescriptorLayout, DESCRIPTOR_BYTES};
+use crate::queue::counters::add;
 use crate::queue::layout::{counter, PublisherRecord};
 use crate::queue::loan::{DeviceLoan, RawLoan};
 use crate::queue::Published;
@@ -80,8 +81,8 @@ impl Publisher {
         let piece = device.piece(&loan.allocation).ok_or(none)?;
         device.allocator.copy_from(from, &piece, 0)?;
         if let Some(record) = self.topic.publisher(self.index) {
-            record.counters[counter::COPIED_TO_DEVICE].fetch_add(1, Ordering::Relaxed);
-            record.counters[counter::BYTES_COPIED].fetch_add(from.len() as u64, Ordering::Relaxed);
+            add(&record.counters, counter::COPIED_TO_DEVICE, 1);
+            add(&record.counters, counter::BYTES_COPIED, from.len());
         }
         Ok(())
     }

@@ -214,6 +214,13 @@ impl Publisher {
         self.state.lock()
     }
 
+    /// Does something that only one thread may do at a time.
+    #[inline]
+    pub(super) fn alone(&self, work: impl FnOnce()) {
+        let _guard = self.lock();
+        work();
+    }
+
     /// Its gid.
     pub fn gid(&self) -> Gid {
         self.gid

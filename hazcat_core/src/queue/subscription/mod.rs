@@ -349,6 +349,13 @@ impl Subscription {
         self.state.lock()
     }
 
+    /// Does something that only one thread may do at a time.
+    #[inline]
+    pub(super) fn alone(&self, work: impl FnOnce()) {
+        let _guard = self.lock();
+        work();
+    }
+
     /// Whether there is certainly nothing to take, found out without the lock: nothing of the past, and the slot at the
     /// cursor not published yet.
     #[inline]
