@@ -83,6 +83,7 @@ impl Node {
 impl Drop for Node {
     fn drop(&mut self) {
         self.context.dispatcher().remove_graph_condition(&self.graph_condition);
+        self.graph_condition.retire();
         if let Err(error) = self.context.graph().remove_node(self.id) {
             crate::logging::log(
                 crate::logging::Severity::Debug,
