@@ -109,9 +109,10 @@ pub fn headers(bytes: &[u8]) {
 
 fn look_at(path: &std::path::Path) {
     let _ = Segment::open(path, SegmentId(1));
-    let file = shm_file::open(path, Access::ReadOnly);
+    // Writable, as a topic is opened: who looks at a ring helps its head on.
+    let file = shm_file::open(path, Access::ReadWrite);
     let mapped = file
-        .and_then(|file| shm_file::map_checked(&file, path, Access::ReadOnly, layout::MAGIC, layout::VERSION, false));
+        .and_then(|file| shm_file::map_checked(&file, path, Access::ReadWrite, layout::MAGIC, layout::VERSION, false));
     if let Some(layout) = mapped.ok().and_then(TopicLayout::new) {
         assert!(layout.names().is_none_or(|(name, _)| name.len() <= layout::MAX_NAME));
         assert!(layout.subscriptions().len() <= layout::MAX_SUBSCRIPTIONS);
