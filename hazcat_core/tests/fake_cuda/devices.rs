@@ -131,6 +131,21 @@ driver! {
         Ok(())
     }
 
+    fn cuDevicePrimaryCtxRelease_v2(device: c_int) {
+        real(device).map(drop)
+    }
+
+    fn cuCtxSetCurrent(context: usize) {
+        if context != 0 && !(CONTEXT..CONTEXT + 64).contains(&context) {
+            return Err(INVALID_CONTEXT);
+        }
+        CONTEXTS.with_borrow_mut(|contexts| {
+            contexts.pop();
+            contexts.extend((context != 0).then_some(context));
+        });
+        Ok(())
+    }
+
     fn cuCtxPushCurrent_v2(context: usize) {
         if !(CONTEXT..CONTEXT + 64).contains(&context) {
             return Err(INVALID_CONTEXT);

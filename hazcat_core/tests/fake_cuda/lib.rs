@@ -1,4 +1,4 @@
-//! A CUDA driver without a GPU, for tests: the 52 functions that hazcat calls, with the rules that CUDA's documentation gives
+//! A CUDA driver without a GPU, for tests: the functions that hazcat and its demos call, with the rules that CUDA's documentation gives
 //! them. Built by `tests/cuda/fake.rs` as `libcuda.so.1` and found through `LD_LIBRARY_PATH`.
 //!
 //! What it is true to:

@@ -27,8 +27,6 @@ pub(crate) struct Stream {
 struct Queue {
     work: VecDeque<Work>,
     busy: bool,
-    /// Waits for a word: what is unmapped meanwhile need not wait for it.
-    waits: bool,
     ended: bool,
 }
 
@@ -96,12 +94,12 @@ fn find(handle: usize) -> Result<Shared, u32> {
     Ok(Arc::clone(state().streams.entry(key).or_insert_with(|| Stream::start(device, key))))
 }
 
-/// Waits for what streams are doing now, but not for those that wait for a word.
+/// Waits for all streams, as calls do that the documentation does not say it of: also for those that wait for a word.
 pub(crate) fn wait_for_all() {
     let streams: Vec<_> = state().streams.values().cloned().collect();
     for stream in streams {
         let mut queue = stream.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        while (queue.busy || !queue.work.is_empty()) && !queue.waits {
+        while queue.busy || !queue.work.is_empty() {
             queue = stream.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
         }
     }
@@ -291,11 +289,8 @@ driver! {
             return Err(INVALID_VALUE);
         }
         memory::reach(&state(), device, address, 8, false).map_err(|_| INVALID_VALUE)?;
-        let own = Arc::clone(&stream);
         state().awaited.push(address);
         stream.submit(move || {
-            own.queue.lock().unwrap_or_else(PoisonError::into_inner).waits = true;
-            own.changed.notify_all();
             let answer = loop {
                 // Looked up each time: what is unregistered under a waiting stream is an error, not a crash.
                 let word = {
@@ -313,7 +308,6 @@ driver! {
                 }
                 std::thread::sleep(Duration::from_micros(50));
             };
-            own.queue.lock().unwrap_or_else(PoisonError::into_inner).waits = false;
             forget_awaited(address);
             answer
         })

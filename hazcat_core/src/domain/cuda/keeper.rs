@@ -4,8 +4,8 @@
 //!   nothing of CUDA may be called, not even by dropping something.
 //! * A segment stays mapped and its marks registered until the device has written the marks that were ordered
 //!   ([`watch_own`]), whoever else lets go of it. If the device fails before that, they are poisoned.
-//! * A mark that a stream here waits for ([`watch_wait`]) is poisoned when its producer's process is gone; the segment stays until
-//!   the stream has passed that wait, which may be long after the mark was written.
+//! * A segment for whose mark a stream here waits ([`watch_wait`]) stays until the stream has passed that wait, which may be long
+//!   after the mark was written.
 //!
 //! The thread sleeps while there is nothing of this.
 
@@ -81,21 +81,15 @@ impl Drop for Event {
 }
 
 impl Watch {
-    /// Whether the segment has to be kept on. Poisons the mark where nobody will write it any more.
+    /// Whether the segment has to be kept on. Poisons the mark where our device will not write it any more.
     fn goes_on(&self, device_has_failed: bool) -> bool {
         let record = self.segment.record();
-        let pending = record.standing(self.mark) == Standing::Pending;
-        let lost = match &self.until {
-            Until::Written => device_has_failed,
-            Until::Passed(_) => pending && !record.owner_is_alive(),
-        };
-        if lost {
-            record.poison(self.mark);
-        }
         match &self.until {
-            Until::Passed(Some(event)) => !device_has_failed && !event.is_passed(),
-            Until::Written | Until::Passed(None) => record.standing(self.mark) == Standing::Pending,
+            Until::Passed(Some(event)) => return !device_has_failed && !event.is_passed(),
+            Until::Written if device_has_failed => record.poison(self.mark),
+            Until::Written | Until::Passed(None) => {}
         }
+        record.standing(self.mark) == Standing::Pending
     }
 }
 
@@ -242,8 +236,7 @@ pub(super) fn watch_own(segment: Arc<CudaSegment>, mark: Mark) {
     watch(Watch { segment, mark, until: Until::Written });
 }
 
-/// Keeps a segment until `stream`, whose context is current, has passed its wait for a mark, which was submitted just now. Ends
-/// the waiting where the mark will not come.
+/// Keeps a segment until `stream`, whose context is current, has passed its wait for a mark, which was submitted just now.
 pub(super) fn watch_wait(segment: Arc<CudaSegment>, mark: Mark, stream: Stream) {
     let event = Event::record(segment.device(), stream).ok();
     watch(Watch { segment, mark, until: Until::Passed(event) });

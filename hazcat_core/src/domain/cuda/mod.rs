@@ -15,6 +15,7 @@
 //! | `allocator.rs`, `remote.rs` | the owner's side and everybody else's |
 //! | `pin.rs` | host memory that devices reach directly |
 //! | `keeper.rs` | the thread that looks after what devices have been told to do |
+//! | `rescue.rs` | the thread that ends the waiting for producers that died |
 //! | `kernels.rs`, `probe.rs` | code for devices: images, and checking bytes; what a device does by itself, for comparison |
 //!
 //! # Which device
@@ -51,6 +52,7 @@ mod pin;
 pub mod probe;
 mod record;
 mod remote;
+mod rescue;
 mod segment;
 mod share;
 mod uuid;

@@ -231,6 +231,11 @@ impl SegmentRecord {
         }
     }
 
+    /// Whether this is the owner's, whose process is this one.
+    pub(super) fn is_ours(&self) -> bool {
+        self.ours
+    }
+
     /// Whether the process that made the segment is there.
     pub(super) fn owner_is_alive(&self) -> bool {
         if self.ours {

@@ -6,6 +6,7 @@ use super::keeper;
 use super::memory::{whole, DeviceMemory};
 use super::pin::Pin;
 use super::record::{Mark, SegmentRecord, Standing, MARKS};
+use super::rescue;
 use super::share;
 use crate::domain::book::SegmentMemory;
 use crate::domain::{AllocateError, SegmentFolder, Stream};
@@ -19,7 +20,7 @@ pub(super) struct CudaSegment {
     // Dropped in this order: nothing may be unmapped while it is registered.
     pin: Mutex<Option<(Pin, sys::CUdeviceptr)>>,
     memory: DeviceMemory,
-    record: SegmentRecord,
+    record: Arc<SegmentRecord>,
     len: usize,
     /// Marks that no message has (the owner's only).
     free_marks: Mutex<Vec<u16>>,
@@ -47,7 +48,7 @@ impl CudaSegment {
         let (memory, descriptor) = made.map_err(say)?;
         let id = SegmentId::random();
         let path = folder.path(id, owner.word());
-        let record = SegmentRecord::create(
+        let record = Arc::new(SegmentRecord::create(
             &path,
             folder.directory.file_mode(),
             id,
@@ -55,7 +56,7 @@ impl CudaSegment {
             device.uuid(),
             (len, memory.len()),
             server,
-        )?;
+        )?);
         share::put(id, &path, Arc::new(descriptor));
         let free_marks = Mutex::new((0..MARKS as u16).rev().collect());
         let pin = Mutex::new(None);
@@ -79,6 +80,7 @@ impl CudaSegment {
         let say = |error| AllocateError::Device(device.explain("map a segment", error));
         let memory = DeviceMemory::import(device, descriptor.get().map_err(say)?, mapped).map_err(say)?;
         let (pin, free_marks) = (Mutex::new(None), Mutex::default());
+        let record = Arc::new(record);
         Ok(Arc::new(Self { pin, memory, record, len, free_marks, last_value: AtomicU64::new(0) }))
     }
 
@@ -163,6 +165,9 @@ impl CudaSegment {
         }
         let address = self.mark_address(mark)?;
         let _current = device.current_to_submit(stream)?;
+        if !self.record.is_ours() {
+            rescue::watch(&self.record, mark)?;
+        }
         let flags = sys::CUstreamWaitValue_flags::CU_STREAM_WAIT_VALUE_GEQ as u32;
         // SAFETY: registered memory, kept with the segment by the keeper until the stream has passed; the user vouches for the
         // stream.

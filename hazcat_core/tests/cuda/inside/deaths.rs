@@ -42,6 +42,30 @@ fn who_waits_for_a_producer_that_dies_is_told() {
 }
 
 #[test]
+fn a_death_is_noticed_while_the_driver_waits_for_all_streams() {
+    let Some(scene) = Scene::new() else { return };
+    if std::env::var_os("FAKE_CUDA_LACKS").is_some() {
+        // No stream waits there.
+        return;
+    }
+    let mut quick = Other::start(scene.root(), "produce 50 1", &[]);
+    let mut endless = Other::start(scene.root(), "produce 1000000 1", &[]);
+    let (soon, never) = (Message::heard(&mut quick), Message::heard(&mut endless));
+    let remap =
+        |message: &Message| scene.domain.remap(&scene.folder(), message.segment, Scene::owner().word()).unwrap();
+    let (first, second) = (scene.stream(), scene.stream());
+    let kept = remap(&never);
+    kept.wait_ready(never.readiness, Some(second.stream())).unwrap();
+    remap(&soon).wait_ready(soon.readiness, Some(first.stream())).unwrap();
+    first.synchronize().unwrap();
+    // What nobody has any more is unmapped in the background now, and the driver waits for the second stream before it does so.
+    std::thread::sleep(Duration::from_millis(100));
+    endless.kill();
+    second.synchronize().expect("nobody waits for ever");
+    assert!(kept.is_poisoned(never.readiness));
+}
+
+#[test]
 fn memory_outlives_its_maker_where_anybody_has_it_and_is_passed_on() {
     let Some(scene) = Scene::new() else { return };
     let mut producer = Other::start(scene.root(), "produce 0 1", &[]);
