@@ -3,7 +3,11 @@
 use std::env;
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::sync::OnceLock;
 use std::time::Duration;
+
+/// Longest time to look around that can be asked for.
+const MOST_SPIN: Duration = Duration::from_secs(1);
 
 /// What [`crate::participant::Participant::join`] needs to know. The default works without any configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +28,9 @@ pub struct Config {
     /// Longest wait for a copy that another subscription is making of a message from another memory domain, before one makes
     /// its own; a millisecond is added per MiB of the message. Default 2 ms.
     pub copy_wait: Duration,
+    /// Longest time that a wait looks around before it sleeps ([`WaitSet::new`](crate::WaitSet::new)), at most a second. Default:
+    /// 100 microseconds, or nothing where there is one processor.
+    pub spin: Duration,
     /// Accepts a `root` that is not a tmpfs: files there may be written back to a disk. Default false.
     pub allow_any_file_system: bool,
 }
@@ -38,9 +45,24 @@ impl Default for Config {
             poll_interval: Duration::from_millis(50),
             use_inotify: true,
             copy_wait: Duration::from_millis(2),
+            spin: default_spin(),
             allow_any_file_system: false,
         }
     }
+}
+
+fn default_spin() -> Duration {
+    const DEFAULT: Duration = Duration::from_micros(100);
+    static SPIN: OnceLock<Duration> = OnceLock::new();
+    let choose = || {
+        let alone = std::thread::available_parallelism().map_or(true, |count| count.get() < 2);
+        if alone {
+            Duration::ZERO
+        } else {
+            DEFAULT
+        }
+    };
+    *SPIN.get_or_init(choose)
 }
 
 /// An environment variable holds something that makes no sense.
@@ -57,7 +79,8 @@ pub struct ConfigError {
 
 impl Config {
     /// The default, changed by `HAZCAT_ROOT` (absolute path), `HAZCAT_GROUP` (numeric group id; mode becomes 0770 unless
-    /// set), `HAZCAT_MODE` (octal), `HAZCAT_NO_INOTIFY` (1, true or yes: poll) and `HAZCAT_COPY_WAIT_US` (microseconds).
+    /// set), `HAZCAT_MODE` (octal), `HAZCAT_NO_INOTIFY` (1, true or yes: poll), `HAZCAT_COPY_WAIT_US` and `HAZCAT_SPIN_US`
+    /// (microseconds).
     ///
     /// # Errors
     /// Names the variable that is malformed; none is ignored.
@@ -95,10 +118,13 @@ impl Config {
                 _ => return Err(error("HAZCAT_NO_INOTIFY", &value, "1, true, yes, 0, false or no")),
             };
         }
-        if let Some(value) = get("HAZCAT_COPY_WAIT_US") {
-            let wait = value.to_str().and_then(|text| text.parse().ok()).map(Duration::from_micros);
-            config.copy_wait = wait.ok_or_else(|| error("HAZCAT_COPY_WAIT_US", &value, "a number of microseconds"))?;
-        }
+        let microseconds = |name, default: Duration| {
+            let Some(value) = get(name) else { return Ok(default) };
+            let wait = value.to_str().and_then(|text| text.trim().parse().ok()).map(Duration::from_micros);
+            wait.ok_or_else(|| error(name, &value, "a number of microseconds"))
+        };
+        config.copy_wait = microseconds("HAZCAT_COPY_WAIT_US", config.copy_wait)?;
+        config.spin = microseconds("HAZCAT_SPIN_US", config.spin)?.min(MOST_SPIN);
         Ok(config)
     }
 }
@@ -125,6 +151,8 @@ mod tests {
         assert_eq!((config.root, config.group, config.mode), (PathBuf::from("/x"), Some(12), 0o770));
         assert!(!config.use_inotify);
         assert_eq!(from(&[("HAZCAT_COPY_WAIT_US", "70")]).expect("valid").copy_wait, Duration::from_micros(70));
+        assert_eq!(from(&[("HAZCAT_SPIN_US", "0")]).expect("valid").spin, Duration::ZERO);
+        assert_eq!(from(&[("HAZCAT_SPIN_US", "7000000")]).expect("valid").spin, MOST_SPIN);
         assert_eq!(from(&[("HAZCAT_MODE", "0750")]).expect("valid").mode, 0o750);
     }
 
@@ -139,6 +167,8 @@ mod tests {
             ("HAZCAT_MODE", "7777"),
             ("HAZCAT_NO_INOTIFY", "maybe"),
             ("HAZCAT_COPY_WAIT_US", "2ms"),
+            ("HAZCAT_SPIN_US", "abc"),
+            ("HAZCAT_SPIN_US", "-1"),
         ] {
             let error = from(&[(name, value)]).expect_err(value);
             assert_eq!(error.variable, name);

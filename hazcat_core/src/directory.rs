@@ -50,7 +50,7 @@ const LEASE: &str = "lease";
 #[derive(Debug, thiserror::Error)]
 pub enum DirectoryError {
     /// The file system is not memory: messages would go to a disk.
-    #[error("{path} is not on a tmpfs; allow_any_file_system accepts it all the same")]
+    #[error("{path} is not on a tmpfs, so messages would be written to a disk; set HAZCAT_ROOT to a folder on one")]
     NotMemory {
         /// The root folder.
         path: PathBuf,

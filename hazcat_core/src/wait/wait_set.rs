@@ -65,8 +65,8 @@ impl Drop for Turn<'_> {
 impl WaitSet {
     /// A wait set of a participant.
     ///
-    /// Where waits have lately been short, it looks around before it sleeps, for at most `HAZCAT_SPIN_US` microseconds
-    /// (default: 100, or 0 where there is one processor): being woken takes tens of microseconds on an idle processor.
+    /// Where waits have lately been short, it looks around before it sleeps, for at most [`Config::spin`](crate::Config::spin)
+    /// (100 microseconds unless set): being woken takes tens of microseconds on an idle processor.
     /// Where waits are longer than that, as in a node that is called a thousand times a second or less, it sleeps at once
     /// and costs nothing. Where looking around finds nothing, because the others have no processor meanwhile, it soon does
     /// so only once in a thousand waits.
@@ -79,7 +79,7 @@ impl WaitSet {
             participant: Arc::clone(participant),
             bell: Arc::new(LocalBell::new(bell)),
             busy: AtomicBool::new(false),
-            spin: default_spin(),
+            spin: participant.config().spin,
             typical: AtomicU64::new(0),
             luck: Luck::default(),
         })
@@ -208,15 +208,4 @@ fn for_all(visit: &Visit<'_>, action: impl Fn(&dyn Waitable)) {
         action(item);
         true
     });
-}
-
-fn default_spin() -> Duration {
-    const DEFAULT_US: u64 = 100;
-    static SPIN: std::sync::OnceLock<Duration> = std::sync::OnceLock::new();
-    *SPIN.get_or_init(|| {
-        let alone = std::thread::available_parallelism().map_or(true, |count| count.get() < 2);
-        let default = if alone { 0 } else { DEFAULT_US };
-        let set = std::env::var("HAZCAT_SPIN_US").ok().and_then(|text| text.trim().parse().ok());
-        Duration::from_micros(set.unwrap_or(default).min(1_000_000))
-    })
 }
