@@ -125,7 +125,7 @@ fn copies_that_are_held_use_up_the_budget_and_return_it() {
 }
 
 /// A participant that waits for others' copies for so long.
-fn patient(root: &Root, copy_wait: Duration) -> std::sync::Arc<Participant> {
+pub fn patient(root: &Root, copy_wait: Duration) -> std::sync::Arc<Participant> {
     Participant::join(&Config { copy_wait, ..root.config() }).expect("join")
 }
 

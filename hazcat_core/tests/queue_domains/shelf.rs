@@ -185,18 +185,16 @@ impl RemoteMemory for RemoteShelf {
 
     // Only where there are streams.
     fn wait_ready(&self, readiness: Readiness, stream: Option<Stream>) -> Result<(), CopyError> {
-        loop {
-            match marks().get(&readiness.0) {
-                Some(Standing::Poisoned) => {
-                    let name = "SHELF_PRODUCER_DIED".to_owned();
-                    let what = "wait for a message";
-                    return Err(DeviceError { domain: self.domain, what, name, out_of_memory: false }.into());
-                }
-                Some(Standing::Pending) if stream.is_none() => {}
-                _ => return Ok(()),
-            }
+        let waits = Waits::begin(self.domain);
+        while marks().get(&readiness.0) == Some(&Standing::Pending) && stream.is_none() {
             std::thread::yield_now();
         }
+        drop(waits);
+        if self.is_poisoned(readiness) {
+            let (what, name) = ("wait for a message", "SHELF_PRODUCER_DIED".to_owned());
+            return Err(DeviceError { domain: self.domain, what, name, out_of_memory: false }.into());
+        }
+        Ok(())
     }
 
     fn is_poisoned(&self, readiness: Readiness) -> bool {
@@ -314,6 +312,34 @@ pub fn finish(stream: Stream) {
 /// The same with a stream that fails.
 pub fn fail(stream: Stream) {
     end(stream, Standing::Poisoned);
+}
+
+/// One thread that waits for a message.
+struct Waits(DomainId);
+
+fn wait_list() -> MutexGuard<'static, Vec<DomainId>> {
+    static WAITS: Mutex<Vec<DomainId>> = Mutex::new(Vec::new());
+    WAITS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Waits {
+    fn begin(domain: DomainId) -> Self {
+        wait_list().push(domain);
+        Self(domain)
+    }
+}
+
+impl Drop for Waits {
+    fn drop(&mut self) {
+        let mut list = wait_list();
+        let own = list.iter().position(|of| *of == self.0);
+        own.map(|own| list.swap_remove(own));
+    }
+}
+
+/// How many threads wait for messages on a shelf now.
+pub fn waiting(domain: DomainId) -> usize {
+    wait_list().iter().filter(|of| **of == domain).count()
 }
 
 /// Host memory that was prepared for a shelf.

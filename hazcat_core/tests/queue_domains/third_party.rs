@@ -1,13 +1,15 @@
 //! A memory domain that another crate registers: it passes the suite, messages live in it, and what only devices have (streams,
 //! prepared host memory, producers that fail) is asked of it at the right moments. And the guide shows just this.
 
+use crate::failing::patient;
 use crate::shelf::{self, Shelves, BROKEN, KIND};
 use crate::support::*;
 use crate::talking::*;
 use hazcat_core::domain::registry::{register, resolve};
 use hazcat_core::domain::{DomainError, DomainId, MemoryDomain, Stream};
 use hazcat_core::queue::layout::taken;
-use hazcat_core::{MessageMeta, NotHeld, PublisherOptions, RawSample, ReturnError, Subscription, TakeError};
+use hazcat_core::ring::place::Place;
+use hazcat_core::{MessageMeta, NotHeld, PublisherOptions, RawSample, ReturnError, Sequence, Subscription, TakeError};
 use std::sync::{Arc, Once};
 
 const HOST: DomainId = DomainId::HOST;
@@ -161,6 +163,32 @@ fn as_many_as_can_be_held_may_be_behind_streams_and_leaving_waits_for_them() {
     here.leave();
     there.leave();
     root.assert_empty();
+}
+
+#[test]
+fn a_message_that_takes_long_to_be_made_is_copied_once_all_the_same() {
+    let _watchdog = Watchdog::new();
+    let root = Root::new();
+    let here = root.join();
+    let there: Vec<_> = (0..4).map(|_| patient(&root, PATIENCE)).collect();
+    let (domain, stream) = (shelf(13), Stream(13));
+    let publisher = publisher_in(&here, "long", domain);
+    let subscriptions: Vec<_> = there.iter().map(|there| subscription_in(there, "long", HOST)).collect();
+    send_from(&publisher, 1, 500, stream);
+    std::thread::scope(|scope| {
+        let takers: Vec<_> = subscriptions.iter().map(|one| scope.spawn(move || receive(one))).collect();
+        wait_until("all wait for the message", || shelf::waiting(domain) == 4);
+        // Not for one of them that holds the place and waits itself: the others would lose patience.
+        let topic = subscriptions[0].topic();
+        let at = Sequence(topic.ring().head().0 - 1);
+        let place = topic.layout().places(0).map(|places| places.look(at));
+        assert!(matches!(place, Some(Place::Vacant(_))), "{place:?}");
+        shelf::finish(stream);
+        takers.into_iter().for_each(|taker| assert_eq!(taker.join().expect("no panic"), Some(1)));
+    });
+    let counters: Vec<_> = subscriptions.iter().map(Subscription::counters).collect();
+    assert_eq!(counters.iter().map(|counters| counters.copies()).sum::<u64>(), 1, "{counters:?}");
+    assert_eq!(counters.iter().map(|counters| counters.shared_copies).sum::<u64>(), 3, "{counters:?}");
 }
 
 #[test]

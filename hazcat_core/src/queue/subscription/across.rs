@@ -7,10 +7,11 @@
 
 use super::find::Step;
 use super::{State, Subscription, TakeError};
-use crate::domain::DomainId;
+use crate::domain::{DomainId, RemoteMemory};
 use crate::ids::{SegmentId, Sequence};
 use crate::log::warn_log;
 use crate::payload::chunk::ChunkHeader;
+use crate::payload::descriptor::DeviceBytes;
 use crate::queue::copier::{self, AcrossError, Copier, Original};
 use crate::queue::device::Unreachable;
 use crate::queue::layout::{taken, Owner, HOST_ROW};
@@ -49,7 +50,7 @@ impl Subscription {
         let Some((header, _)) = original.content() else { return Step::Skip { lost: true } };
         let alone = state.alone == Some(at);
         let turn = match self.topic.places(self.row).filter(|_| !alone) {
-            Some(places) => self.look_for_copy(places, at, header, entry, index, state),
+            Some(places) => self.look_for_copy(places, at, original, entry, index, state),
             None => Ok(Turn::Alone),
         };
         let claim = match turn {
@@ -129,18 +130,24 @@ impl Subscription {
         &self,
         places: PlacesView<'_>,
         at: Sequence,
-        header: &ChunkHeader,
+        original: &Taken,
         entry: &AtomicU64,
         index: u32,
         state: &mut State,
     ) -> Result<Turn, Failed> {
-        let patience = self.topic.copy_wait(header.length());
+        let patience = self.topic.copy_wait(original.header().length());
         let mut waiting: Option<Instant> = None;
         let mut looks = 0;
+        let mut ready = false;
         loop {
             match places.look(at) {
                 Place::Passed => return Ok(Turn::Alone),
                 Place::Copied(copy, word) => return Ok(self.protect_copy(places, at, copy, word, entry, index, state)),
+                // However long its producer takes: nobody waits for a claimant that waits, and copies for itself alone.
+                Place::Vacant(_) if !ready => {
+                    self.wait_for(original, state)?;
+                    ready = true;
+                }
                 Place::Vacant(word) => {
                     let me = self.copier(state)?.claimant();
                     if let Some(claim) = places.claim(at, word, me) {
@@ -256,6 +263,24 @@ impl Subscription {
         state.copier.as_mut().ok_or(Failed::Lost)
     }
 
+    /// Waits until the bytes of the protected original are there.
+    fn wait_for(&self, original: &Taken, state: &mut State) -> Result<(), Failed> {
+        let Some(bytes) = original.on_device() else { return Ok(()) };
+        let domain = self.topic.domain(original.row()).ok_or(Failed::Lost)?;
+        let remote = state.devices.reach(&self.topic, domain, &bytes).map_err(|error| Failed::to(domain, error))?;
+        let ready = remote.wait_ready(bytes.readiness, None);
+        ready.map_err(|error| self.not_copied(remote.as_ref(), &bytes, error.into()))
+    }
+
+    /// Whether trying again can help: nothing brings bytes that nobody will produce.
+    fn not_copied(&self, remote: &dyn RemoteMemory, bytes: &DeviceBytes, error: AcrossError) -> Failed {
+        if remote.is_poisoned(bytes.readiness) {
+            warn_log!("topic '{}': a message is lost: {error}", self.topic.key().name);
+            return Failed::Lost;
+        }
+        error.into()
+    }
+
     /// Copies the protected original into this subscription's own memory.
     fn make_copy(
         &self,
@@ -278,15 +303,7 @@ impl Subscription {
             let remote = state.devices.reach(&self.topic, domain, &bytes).map_err(|error| Failed::to(domain, error))?;
             let copier = self.copier(state)?;
             let copy = copier.copy(at, header, &Original::Device(domain, remote.as_ref(), bytes));
-            // Trying again cannot bring bytes that nobody will produce.
-            let lost = |error: AcrossError| {
-                if remote.is_poisoned(bytes.readiness) {
-                    warn_log!("topic '{}': a message in {domain} is lost: {error}", self.topic.key().name);
-                    return Failed::Lost;
-                }
-                error.into()
-            };
-            (copy.map_err(lost)?, bytes.length)
+            (copy.map_err(|error| self.not_copied(remote.as_ref(), &bytes, error))?, bytes.length)
         };
         let kind = match (from_host, self.row) {
             (true, _) => taken::TO_DEVICE,
