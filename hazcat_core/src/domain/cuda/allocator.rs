@@ -134,6 +134,9 @@ impl DomainAllocator for CudaAllocator {
 
     fn copy_from(&mut self, from: &[u8], to: &Allocation, offset: usize) -> Result<(), CopyError> {
         let to = self.place(to, offset, from.len())?;
+        if from.is_empty() {
+            return Ok(());
+        }
         self.submit("copy from host memory", |driver, stream| {
             // SAFETY: as many bytes of a mapped segment of ours as `from` has; both are there until the stream is done.
             unsafe { driver.cuMemcpyHtoDAsync(to, from.as_ptr().cast(), from.len(), stream) }
@@ -142,6 +145,9 @@ impl DomainAllocator for CudaAllocator {
 
     fn copy_to(&self, from: &Allocation, offset: usize, to: &mut [u8]) -> Result<(), CopyError> {
         let from = self.place(from, offset, to.len())?;
+        if to.is_empty() {
+            return Ok(());
+        }
         self.submit("copy to host memory", |driver, stream| {
             // SAFETY: as `copy_from`, the other way round.
             unsafe { driver.cuMemcpyDtoHAsync(to.as_mut_ptr().cast(), from, to.len(), stream) }
@@ -150,7 +156,7 @@ impl DomainAllocator for CudaAllocator {
 
     fn copy(&mut self, from: &Allocation, to: &Allocation, len: usize) -> Result<(), CopyError> {
         let (from, to) = (self.place(from, 0, len)?, self.place(to, 0, len)?);
-        if from == to {
+        if from == to || len == 0 {
             return Ok(());
         }
         self.submit("copy on the device", |driver, stream| {
@@ -167,6 +173,9 @@ impl DomainAllocator for CudaAllocator {
         to: &Allocation,
     ) -> Result<(), CopyError> {
         let target = self.place(to, 0, len)?;
+        if len == 0 {
+            return Ok(());
+        }
         if let Some(remote) = from.as_any().downcast_ref::<RemoteCudaMemory>() {
             let source = remote.place(offset, len)?;
             if remote.device().uuid() == self.device.uuid() {

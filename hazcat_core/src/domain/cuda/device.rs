@@ -142,6 +142,7 @@ impl Device {
         let mut context = std::ptr::null_mut();
         // SAFETY: writes one handle; never released, so it stays valid.
         unsafe { driver.cuDevicePrimaryCtxRetain(&raw mut context, device) }.map_err(say)?;
+        exit::look_out();
         Ok(Self {
             driver,
             number: device,

@@ -255,7 +255,6 @@ impl Driver {
         let found = Self::load()?;
         // SAFETY: to be called once before all else, from any thread.
         unsafe { found.cuInit(0) }.map_err(|error| error.to_string())?;
-        // After the driver has registered what it does at exit, so that ours comes first.
         exit::look_out();
         let mut version = 0;
         // SAFETY: writes one number.

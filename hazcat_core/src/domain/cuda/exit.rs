@@ -5,6 +5,7 @@
 
 use crate::sync::atomic::{fence, AtomicBool, AtomicUsize, Ordering};
 use crate::sys::fork::ForkMark;
+use std::ffi::c_void;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
@@ -40,12 +41,27 @@ pub(super) fn is_exiting() -> bool {
     EXITING.load(Ordering::Relaxed)
 }
 
-/// Called once, behind the driver's initialisation.
+/// Called behind everything that may have the driver register what it does at exit: what is registered last comes first.
 pub(super) fn look_out() {
-    if PROCESS.set(ForkMark::here()).is_ok() {
-        // SAFETY: a function without arguments that does not unwind. Where there is no room for one more, the driver looks after
-        // itself as well as it can.
-        let _ = unsafe { libc::atexit(at_exit) };
+    PROCESS.get_or_init(ForkMark::here);
+    stay_loaded();
+    // SAFETY: a function without arguments that does not unwind, and may be called several times. Where there is no room for one
+    // more, the driver looks after itself as well as it can.
+    let _ = unsafe { libc::atexit(at_exit) };
+}
+
+/// Has the library in which this code lies stay when somebody closes it: threads of ours run in it, and `at_exit` is called in it.
+fn stay_loaded() {
+    let mut found = std::mem::MaybeUninit::<libc::Dl_info>::zeroed();
+    // SAFETY: asks for a function's library; writes to `found`.
+    if unsafe { libc::dladdr(at_exit as *const c_void, found.as_mut_ptr()) } == 0 {
+        return;
+    }
+    // SAFETY: zeros are a value of it, and it has been filled in.
+    let name = unsafe { found.assume_init() }.dli_fname;
+    if !name.is_null() {
+        // SAFETY: a text that the system has; loads nothing. A program, which has no such name, stays anyway.
+        let _ = unsafe { libc::dlopen(name, libc::RTLD_LAZY | libc::RTLD_NOLOAD | libc::RTLD_NODELETE) };
     }
 }
 

@@ -124,13 +124,19 @@ impl DeviceMemory {
         }
         // From here on, dropping unmaps it.
         let memory = Self { device: Arc::clone(device), address, len, access };
-        memory.grant(device)?;
+        memory.grant(device, access)?;
         Ok(memory)
     }
 
-    /// Lets code on `device` reach the memory, as it is mapped here.
-    pub(super) fn grant(&self, device: &Device) -> Result<(), CudaError> {
-        let access = sys::CUmemAccessDesc { location: location(device.number()), flags: self.access };
+    /// Lets code on another device reach the memory. The context is current.
+    pub(super) fn grant_to_other(&self, device: &Device) -> Result<(), CudaError> {
+        let all = sys::CUmemAccess_flags::CU_MEM_ACCESS_FLAGS_PROT_READWRITE;
+        // As in `import`: not every driver can do less.
+        self.grant(device, self.access).or_else(|_| self.grant(device, all))
+    }
+
+    fn grant(&self, device: &Device, access: sys::CUmemAccess_flags) -> Result<(), CudaError> {
+        let access = sys::CUmemAccessDesc { location: location(device.number()), flags: access };
         // SAFETY: the whole of a mapping of ours; reads one description.
         unsafe { self.device.driver().cuMemSetAccess(self.address, self.len, &raw const access, 1) }
     }

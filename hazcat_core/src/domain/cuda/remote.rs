@@ -40,7 +40,7 @@ impl RemoteCudaMemory {
         if !reached.contains(&other.uuid()) {
             reached.push(other.uuid());
             if self.device().is_reachable_from(other) {
-                let _ = self.device().current().and_then(|_current| self.segment.memory().grant(other));
+                let _ = self.device().current().and_then(|_current| self.segment.memory().grant_to_other(other));
             }
         }
     }
@@ -83,6 +83,9 @@ impl RemoteMemory for RemoteCudaMemory {
 
     fn copy_to_host(&self, offset: usize, to: &mut [u8]) -> Result<(), CopyError> {
         let from = self.place(offset, to.len())?;
+        if to.is_empty() {
+            return Ok(());
+        }
         let copied = self.device().submit_and_wait(|driver, stream| {
             // SAFETY: as many bytes of the mapped segment as `to` has; both are there until the stream is done.
             unsafe { driver.cuMemcpyDtoHAsync(to.as_mut_ptr().cast(), from, to.len(), stream) }
