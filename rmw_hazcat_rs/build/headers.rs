@@ -22,7 +22,7 @@ const OPTIONAL_PACKAGES: [(&str, &str); 3] = [
 ];
 
 /// Every header that is bound where it exists (`rmw/rmw.h` does not include all of the others).
-const BOUND: [&str; 29] = [
+const BOUND: [&str; 30] = [
     "rcutils/allocator.h",
     "rcutils/error_handling.h",
     "rcutils/logging.h",
@@ -52,6 +52,7 @@ const BOUND: [&str; 29] = [
     "rmw/validate_full_topic_name.h",
     "rmw/validate_namespace.h",
     "rmw/validate_node_name.h",
+    "rmw_hazcat_rs/memory_domain.h",
 ];
 
 /// The include folders found, and where `librcutils.so` is.
@@ -98,6 +99,8 @@ impl Headers {
                 }
             }
         }
+        // What this library declares beside rmw.
+        include.push(own_interface_folder()?);
         let libraries = prefixes.iter().flat_map(|p| library_folders(p)).collect();
         Ok(Self { include, own_rmw, libraries })
     }
@@ -168,8 +171,12 @@ pub fn without_comments(text: &str) -> String {
 }
 
 fn own_folder() -> Result<PathBuf, String> {
+    Ok(own_interface_folder()?.join("humble"))
+}
+
+fn own_interface_folder() -> Result<PathBuf, String> {
     env::var_os("CARGO_MANIFEST_DIR")
-        .map(|folder| PathBuf::from(folder).join("include/humble"))
+        .map(|folder| PathBuf::from(folder).join("include"))
         .ok_or_else(|| "CARGO_MANIFEST_DIR is not set".to_owned())
 }
 

@@ -25,5 +25,6 @@ pub mod identity;
 pub mod logging;
 pub mod mangle;
 pub mod names;
+pub mod preference;
 pub mod qos;
 pub mod typesupport;

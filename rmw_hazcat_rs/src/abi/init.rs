@@ -12,6 +12,7 @@ use crate::error::{check_identifier, guard, required, required_mut, required_str
 use crate::ffi;
 use crate::identity;
 use crate::logging;
+use crate::preference::Preferences;
 
 /// Joins the domain.
 ///
@@ -70,12 +71,13 @@ fn join(domain_id: u32, isolated: bool, enclave: String, allocator: Allocator) -
     let subject = || format!("cannot join domain {domain_id}");
     let mut config = Config::from_env().or_error(subject)?;
     config.domain_id = domain_id;
+    let preferences = Preferences::from_env().or_error(subject)?;
     let isolation = if isolated { Some(Isolation::new(&config.root).or_error(subject)?) } else { None };
     if let Some(isolation) = &isolation {
         config.root = isolation.path().to_owned();
     }
     let participant = Participant::join(&config).or_error(subject)?;
-    Context::new(participant, enclave, allocator, isolation)
+    Context::new(participant, enclave, allocator, preferences, isolation)
 }
 
 #[cfg(rmw_discovery_options)]

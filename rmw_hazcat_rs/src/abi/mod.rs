@@ -23,6 +23,7 @@ pub mod guard_condition;
 pub mod init;
 pub mod init_options;
 pub mod loan;
+pub mod memory_domain;
 pub mod network_flow;
 pub mod node;
 pub mod publisher;

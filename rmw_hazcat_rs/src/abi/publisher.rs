@@ -11,6 +11,7 @@ use crate::entity::publisher::Publisher;
 use crate::error::{guard, guard_ptr, not_null, required, required_mut, required_str, Context as _, Failure};
 use crate::ffi;
 use crate::identity;
+use crate::preference::payload::Payload;
 use crate::qos::{BestAvailable, Qos};
 use crate::typesupport::MessageType;
 
@@ -60,7 +61,7 @@ pub unsafe extern "C" fn rmw_create_publisher(
         let profile = unsafe { required(qos_profile, "qos_profile") }?;
         check_new_name("topic name", topic, profile.avoid_ros_namespace_conventions)?;
         // SAFETY: see the function's own contract.
-        let options = *unsafe { required(publisher_options, "publisher_options") }?;
+        let mut options = *unsafe { required(publisher_options, "publisher_options") }?;
         if options.require_unique_network_flow_endpoints == ffi::RMW_UNIQUE_NETWORK_FLOW_ENDPOINTS_STRICTLY_REQUIRED {
             return Err(Failure::unsupported("there are no network flows to be unique in shared memory"));
         }
@@ -79,7 +80,12 @@ pub unsafe extern "C" fn rmw_create_publisher(
         let allocator = *node.context().allocator();
         let handle = allocator.zeroed::<ffi::rmw_publisher_t>()?;
         let c_topic = allocator.string(topic)?;
-        let publisher = Publisher::new(node, topic, kind, qos)?;
+        // SAFETY: null or some implementation's payload, by the function's contract.
+        let payload =
+            unsafe { Payload::read(options.rmw_specific_publisher_payload) }.map_err(|f| f.about(subject()))?;
+        let publisher = Publisher::new(node, topic, kind, qos, payload.as_ref())?;
+        // The caller's own, and perhaps gone after this call.
+        options.rmw_specific_publisher_payload = std::ptr::null_mut();
         let value = ffi::rmw_publisher_t {
             implementation_identifier: identity::identifier(),
             topic_name: c_topic.into_raw(),

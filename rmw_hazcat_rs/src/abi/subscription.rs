@@ -12,6 +12,7 @@ use crate::entity::subscription::Subscription;
 use crate::error::{guard, guard_ptr, not_null, required, required_mut, required_str, Context as _, Failure};
 use crate::ffi;
 use crate::identity;
+use crate::preference::payload::Payload;
 use crate::qos::{BestAvailable, Qos};
 use crate::typesupport::MessageType;
 
@@ -88,9 +89,14 @@ pub unsafe extern "C" fn rmw_create_subscription(
         let handle = allocator.zeroed::<ffi::rmw_subscription_t>()?;
         let c_topic = allocator.string(topic)?;
         let ignore_local = options.ignore_local_publications;
-        let subscription = Subscription::new(node, topic, kind, qos, ignore_local, filter.0, &filter.1)?;
-        // The filter's options are the caller's own and may be gone after this call.
+        // SAFETY: null or some implementation's payload, by the function's contract.
+        let payload =
+            unsafe { Payload::read(options.rmw_specific_subscription_payload) }.map_err(|f| f.about(subject()))?;
+        let subscription =
+            Subscription::new(node, topic, kind, qos, ignore_local, (filter.0, &filter.1), payload.as_ref())?;
+        // The filter's options and the payload are the caller's own and may be gone after this call.
         options.content_filter_options = std::ptr::null_mut();
+        options.rmw_specific_subscription_payload = std::ptr::null_mut();
         let value = ffi::rmw_subscription_t {
             implementation_identifier: identity::identifier(),
             topic_name: c_topic.into_raw(),

@@ -12,6 +12,7 @@ use crate::allocator::Allocator;
 use crate::dispatch::Dispatcher;
 use crate::error::{Context as _, Result};
 use crate::exit;
+use crate::preference::Preferences;
 
 /// One rmw context: one participant.
 pub struct Context {
@@ -20,6 +21,7 @@ pub struct Context {
     participant: Arc<Participant>,
     enclave: String,
     allocator: Allocator,
+    preferences: Preferences,
     shut_down: AtomicBool,
     next_gid: AtomicU64,
     /// Last: removed when the participant has left it.
@@ -32,6 +34,7 @@ impl Context {
         participant: Arc<Participant>,
         enclave: String,
         allocator: Allocator,
+        preferences: Preferences,
         isolation: Option<Isolation>,
     ) -> Result<Arc<Self>> {
         let dispatcher = Dispatcher::start(&participant)?;
@@ -48,6 +51,7 @@ impl Context {
             participant,
             enclave,
             allocator,
+            preferences,
             shut_down: AtomicBool::new(false),
             next_gid: AtomicU64::new(1),
             _isolation: isolation,
@@ -82,6 +86,11 @@ impl Context {
     /// What handles are allocated with.
     pub fn allocator(&self) -> &Allocator {
         &self.allocator
+    }
+
+    /// In which memory domains its endpoints are to be, as far as they do not say so themselves.
+    pub fn preferences(&self) -> &Preferences {
+        &self.preferences
     }
 
     /// A gid that no other endpoint has.

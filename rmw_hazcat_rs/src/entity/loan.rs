@@ -8,7 +8,7 @@ use std::ffi::c_void;
 use std::ptr::NonNull;
 use std::sync::{Arc, Mutex};
 
-use hazcat_core::HeldIndex;
+use hazcat_core::{HeldIndex, RawSample};
 
 use super::lock;
 use crate::error::{Failure, Result};
@@ -59,6 +59,8 @@ impl<T> LoanBook<T> {
 pub enum TakenLoan {
     /// The message in shared memory itself.
     Shared(HeldIndex),
+    /// The message in the memory of the subscription's device.
+    Device(RawSample),
     /// A decoded copy, where the message came serialized.
     Private(PrivateMessage),
 }

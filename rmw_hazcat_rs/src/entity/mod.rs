@@ -10,6 +10,7 @@
 //! | `node.rs` | nodes |
 //! | `publisher.rs`, `loan.rs` | publishing |
 //! | `subscription.rs` | taking |
+//! | `device.rs`, `device_loans.rs` | both of them on a device, and which addresses there are on loan |
 //! | `depth.rs` | how deep a queue really is |
 //! | `client.rs`, `service.rs` | requests and responses |
 //! | `events/`, `pulse.rs` | QoS events of publishers and subscriptions, their matching, their signs of life |
@@ -22,6 +23,8 @@ pub mod arriving;
 pub mod client;
 pub mod context;
 pub mod depth;
+pub mod device;
+pub mod device_loans;
 pub mod events;
 pub mod guard_condition;
 pub mod handle;

@@ -8,8 +8,10 @@ use hazcat_core::{Gid, LoanError, MessageMeta, PublisherOptions, RawLoan, TopicK
 
 use super::context::{Announced, Context};
 use super::depth;
+use super::device::DeviceUse;
+use super::device_loans;
 use super::events::{EndpointEvents, Matchable, Side, Source};
-use super::loan::LoanBook;
+use super::loan::{LoanBook, PrivateMessage};
 use super::node::Node;
 use super::pulse::Pulse;
 use crate::attributes::Attributes;
@@ -17,6 +19,7 @@ use crate::clock;
 use crate::encoding;
 use crate::error::{Code, Context as _, Failure, Result};
 use crate::mangle::Channel;
+use crate::preference::{self, payload::Payload};
 use crate::qos::{Durability, Qos, Traits};
 use crate::typesupport::MessageType;
 
@@ -25,11 +28,13 @@ pub struct Publisher {
     /// First, so that the graph forgets it before it is gone.
     _announced: Announced,
     events: Arc<EndpointEvents>,
-    core: Arc<hazcat_core::Publisher>,
+    pub(super) core: Arc<hazcat_core::Publisher>,
+    /// `None`: its messages lie on the host.
+    pub(super) device: Option<DeviceUse>,
     /// What it has to show with every message, if anything.
     pulse: Option<Pulse>,
-    loans: LoanBook<RawLoan>,
-    kind: Arc<MessageType>,
+    pub(super) loans: LoanBook<RawLoan>,
+    pub(super) kind: Arc<MessageType>,
     qos: Qos,
     topic: String,
     context: Arc<Context>,
@@ -63,8 +68,15 @@ pub fn expected_size(kind: &MessageType) -> usize {
 
 impl Publisher {
     /// Joins the topic, then shows itself in the graph.
-    pub fn new(node: &Node, topic: &str, kind: Arc<MessageType>, qos: Qos) -> Result<Arc<Self>> {
+    pub fn new(
+        node: &Node,
+        topic: &str,
+        kind: Arc<MessageType>,
+        qos: Qos,
+        payload: Option<&Payload>,
+    ) -> Result<Arc<Self>> {
         let context = node.context();
+        let choice = super::device::choose(node, preference::Side::Publisher, topic, &kind, payload)?;
         let gid = context.new_gid();
         let key = topic_key(topic, &kind, &qos);
         let options = PublisherOptions {
@@ -74,6 +86,7 @@ impl Publisher {
             waits_for: |own, subscription| Traits(own).waits_for(Traits(subscription)),
             transient_local: qos.durability == Durability::TransientLocal,
             expected_size: expected_size(&kind),
+            domain: choice.domain,
             ..PublisherOptions::default()
         };
         let core = hazcat_core::Publisher::new(context.participant(), &key, options)
@@ -109,6 +122,7 @@ impl Publisher {
             _announced: announced,
             events: EndpointEvents::new(own, Source::Publisher(Arc::downgrade(&core)), context.dispatcher()),
             core,
+            device: DeviceUse::of(&choice),
             pulse,
             loans: LoanBook::new(),
             kind,
@@ -148,9 +162,9 @@ impl Publisher {
         &self.events
     }
 
-    /// Whether messages of its type can be written in shared memory directly.
+    /// Whether messages of its type can be written in shared memory directly, or in device memory by a program that knows.
     pub fn can_loan(&self) -> bool {
-        self.kind.is_plain()
+        self.kind.is_plain() && self.device.as_ref().is_none_or(DeviceUse::lends)
     }
 
     /// How many subscriptions match.
@@ -158,14 +172,14 @@ impl Publisher {
         self.events.count_matched(self.context.graph())
     }
 
-    fn meta(&self, encoding: u32) -> MessageMeta {
+    pub(super) fn meta(&self, encoding: u32) -> MessageMeta {
         let now = clock::now_nanos();
         // On a topic nothing is answered, so the place of the correlation holds when the message expires.
         MessageMeta { encoding, source_timestamp: now, correlation: self.qos.expiry(now) }
     }
 
     #[inline]
-    fn show_publication(&self) {
+    pub(super) fn show_publication(&self) {
         if let Some(pulse) = &self.pulse {
             pulse.published(&self.core);
         }
@@ -178,15 +192,20 @@ impl Publisher {
         }
     }
 
-    fn subject(&self) -> String {
+    pub(super) fn subject(&self) -> String {
         format!("topic '{}'", self.topic)
     }
 
-    /// Publishes a message: as it is if it is plain, serialized straight into shared memory otherwise.
+    /// Publishes a message: as it is if it is plain, serialized straight into shared memory otherwise; copied to the device by
+    /// a publisher on one.
     ///
     /// # Safety
     /// `message` points to an initialised message of this publisher's type, which nobody changes meanwhile.
     pub unsafe fn publish(&self, message: *const c_void) -> Result<()> {
+        if self.device.is_some() {
+            // SAFETY: forwarded from the caller.
+            return unsafe { self.publish_on_device(message) };
+        }
         // SAFETY: forwarded from the caller.
         let (size, encoding) = unsafe { encoding::size(&self.kind, message) }.map_err(|f| f.about(self.subject()))?;
         let mut loan = self.core.loan(size).map_err(|error| loan_failure(&error))?;
@@ -197,8 +216,18 @@ impl Publisher {
         Ok(())
     }
 
-    /// Publishes a message that is serialized already.
+    /// Publishes a message that is serialized already. One of a plain type is decoded first, so that it can lie in any memory
+    /// and be lent to subscriptions; unless it cannot be decoded, which is for them to find out.
     pub fn publish_serialized(&self, stream: &[u8]) -> Result<()> {
+        if self.kind.is_plain() {
+            let message = PrivateMessage::new(&self.kind).map_err(|failure| failure.about(self.subject()))?;
+            let at = message.as_ptr().as_ptr().cast::<c_void>();
+            // SAFETY: a fresh message of this type.
+            if unsafe { self.kind.deserialize(stream, at) }.is_ok() {
+                // SAFETY: as above, now with the content of the stream.
+                return unsafe { self.publish(at) };
+            }
+        }
         let mut loan = self.core.loan(encoding::CDR_PADDING + stream.len()).map_err(|error| loan_failure(&error))?;
         let Some((padding, rest)) = loan.split_at_mut_checked(encoding::CDR_PADDING) else {
             return Err(Failure::error("a loan is shorter than asked for").about(self.subject()));
@@ -210,10 +239,14 @@ impl Publisher {
         Ok(())
     }
 
-    /// Lends a message in shared memory. Its content is unspecified (zeros, or an earlier message of this publisher).
+    /// Lends a message in shared memory, or in the memory of the publisher's device. Its content is unspecified (zeros, or an
+    /// earlier message of this publisher).
     pub fn borrow_message(&self) -> Result<*mut c_void> {
         if !self.can_loan() {
             return Err(self.cannot_loan());
+        }
+        if let Some(device) = &self.device {
+            return self.borrow_on_device(device);
         }
         let loan = self.core.loan_raw(self.kind.size_of()).map_err(|error| loan_failure(&error))?;
         Ok(self.loans.lend(loan.ptr, loan))
@@ -229,8 +262,12 @@ impl Publisher {
     /// Publishes a lent message where it lies.
     pub fn publish_loaned(&self, message: *const c_void) -> Result<()> {
         let loan = self.end_loan(message)?;
-        let length = self.kind.size_of();
-        self.core.publish_raw(loan, length, &self.meta(encoding::PLAIN)).or_error(|| self.subject())?;
+        let (length, meta) = (self.kind.size_of(), self.meta(encoding::PLAIN));
+        let published = match self.device.as_ref().and_then(DeviceUse::stream) {
+            None => self.core.publish_raw(loan, length, &meta),
+            Some(stream) => self.core.publish_from_stream(loan, length, &meta, stream),
+        };
+        published.or_error(|| self.subject())?;
         self.show_publication();
         Ok(())
     }
@@ -239,15 +276,25 @@ impl Publisher {
         if !self.can_loan() {
             return Err(self.cannot_loan());
         }
-        self.loans.end(message).ok_or_else(|| {
+        let loan = self.loans.end(message).ok_or_else(|| {
             Failure::invalid("this message was not borrowed from this publisher, or was given back already")
                 .about(self.subject())
-        })
+        })?;
+        if self.device.is_some() {
+            device_loans::end(message);
+        }
+        Ok(loan)
     }
 
     fn cannot_loan(&self) -> Failure {
-        let text = format!("type '{}' has strings or sequences and cannot be loaned", self.kind.ros_name());
-        Failure::unsupported(text).about(self.subject())
+        match &self.device {
+            Some(device) => device.cannot_loan("publisher"),
+            None => Failure::unsupported(format!(
+                "type '{}' has strings or sequences and cannot be loaned",
+                self.kind.ros_name()
+            )),
+        }
+        .about(self.subject())
     }
 }
 
@@ -256,6 +303,9 @@ impl Drop for Publisher {
         // Before the graph forgets it.
         self.core.note_farewell();
         for loan in self.loans.end_all() {
+            if self.device.is_some() {
+                device_loans::end(loan.ptr.as_ptr().cast());
+            }
             self.core.return_raw(loan);
         }
     }

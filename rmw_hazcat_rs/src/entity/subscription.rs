@@ -6,11 +6,12 @@ use std::sync::{Arc, Mutex};
 
 use hazcat_core::graph::{EndpointKind, EndpointRecord};
 use hazcat_core::wait::LocalBell;
-use hazcat_core::{FilterFn, Gid, PublisherInfo, RawSample, SampleInfo, SubscriptionOptions, Waitable};
+use hazcat_core::{FilterFn, Gid, PublisherInfo, RawSample, SampleInfo, SubscriptionOptions, TakeError, Waitable};
 
 use super::arriving::{Arriving, Presence};
 use super::context::Context;
 use super::depth;
+use super::device::DeviceUse;
 use super::events::{EndpointEvents, Matchable, Side, Source};
 use super::loan::{LoanBook, PrivateMessage, TakenLoan};
 use super::lock;
@@ -24,6 +25,7 @@ use crate::encoding;
 use crate::error::{Code, Context as _, Failure, Result};
 use crate::ffi;
 use crate::identity;
+use crate::preference::{self, payload::Payload};
 use crate::qos::{Durability, Qos, Traits};
 use crate::typesupport::MessageType;
 
@@ -33,8 +35,10 @@ pub struct Subscription {
     presence: Presence,
     events: Arc<EndpointEvents>,
     watch: Arc<ArrivalWatch>,
-    core: Arc<hazcat_core::Subscription>,
-    loans: LoanBook<TakenLoan>,
+    pub(super) core: Arc<hazcat_core::Subscription>,
+    /// `None`: it wants its messages on the host.
+    pub(super) device: Option<DeviceUse>,
+    pub(super) loans: LoanBook<TakenLoan>,
     /// Whether a publisher whose messages expire was met.
     may_expire: Arc<AtomicBool>,
     /// The next message, where it had to be looked at to know that it has not expired.
@@ -42,7 +46,7 @@ pub struct Subscription {
     received: AtomicU64,
     /// Expression and parameters of the content filter.
     filter: Mutex<Option<FilterTexts>>,
-    kind: Arc<MessageType>,
+    pub(super) kind: Arc<MessageType>,
     qos: Qos,
     topic: String,
     context: Arc<Context>,
@@ -84,21 +88,28 @@ pub fn gid_to_ffi(gid: Gid) -> ffi::rmw_gid_t {
     out
 }
 
+/// Where the core finds a subscription's next message: in the subscription's own memory, or where it lies.
+pub(super) type TakeFn = fn(&hazcat_core::Subscription) -> std::result::Result<Option<RawSample>, TakeError>;
+
 /// A held message that is given back when this is dropped.
-struct Held<'a> {
+pub(super) struct Held<'a> {
     core: &'a hazcat_core::Subscription,
-    raw: RawSample,
+    pub(super) raw: RawSample,
 }
 
 impl Held<'_> {
+    /// Its bytes; none where they lie in device memory.
     fn payload(&self) -> &[u8] {
-        // SAFETY: a held message is `len` readable bytes that nobody changes until it is returned, which happens when
-        // this is dropped.
+        if !self.raw.domain.is_host() {
+            return &[];
+        }
+        // SAFETY: a held message on the host is `len` readable bytes that nobody changes until it is returned, which happens
+        // when this is dropped.
         unsafe { std::slice::from_raw_parts(self.raw.ptr.as_ptr(), self.raw.len) }
     }
 
     /// Goes on holding the message without this.
-    fn keep(self) -> RawSample {
+    pub(super) fn keep(self) -> RawSample {
         let raw = self.raw;
         std::mem::forget(self);
         raw
@@ -120,13 +131,14 @@ impl Subscription {
         kind: Arc<MessageType>,
         qos: Qos,
         ignore_local: bool,
-        filter: &str,
-        parameters: &[&str],
+        (filter, parameters): (&str, &[&str]),
+        payload: Option<&Payload>,
     ) -> Result<Arc<Self>> {
         let (filter, filter_texts) = match parse_filter(topic, &kind, filter, parameters)? {
             Some((filter, texts)) => (Some(filter), Some(texts)),
             None => (None, None),
         };
+        let choice = super::device::choose(node, preference::Side::Subscription, topic, &kind, payload)?;
         let context = node.context();
         let gid = context.new_gid();
         let own_participant = context.participant().identity();
@@ -151,6 +163,7 @@ impl Subscription {
             transient_local: qos.durability == Durability::TransientLocal,
             accept: Box::new(accept),
             filter,
+            domain: choice.domain,
             ..SubscriptionOptions::default()
         };
         let core = hazcat_core::Subscription::new(context.participant(), &key, options)
@@ -186,6 +199,7 @@ impl Subscription {
             events: EndpointEvents::new(own, source, context.dispatcher()),
             watch,
             core,
+            device: DeviceUse::of(&choice),
             loans: LoanBook::new(),
             may_expire,
             looked_at: Mutex::default(),
@@ -218,9 +232,9 @@ impl Subscription {
         &self.events
     }
 
-    /// Whether messages of its type can be read in shared memory directly.
+    /// Whether messages of its type can be read in shared memory directly, or in device memory by a program that knows.
     pub fn can_loan(&self) -> bool {
-        self.kind.is_plain()
+        self.kind.is_plain() && self.device.as_ref().is_none_or(DeviceUse::lends)
     }
 
     /// How many publishers match.
@@ -228,7 +242,7 @@ impl Subscription {
         self.events.count_matched(self.context.graph())
     }
 
-    fn subject(&self) -> String {
+    pub(super) fn subject(&self) -> String {
         format!("topic '{}'", self.topic)
     }
 
@@ -262,8 +276,13 @@ impl Subscription {
 
     /// The next message that has not expired, held.
     fn next(&self) -> Result<Option<Held<'_>>> {
+        self.next_by(hazcat_core::Subscription::take_raw)
+    }
+
+    /// The next message that has not expired, held, in the memory in which `take` finds it.
+    pub(super) fn next_by(&self, take: TakeFn) -> Result<Option<Held<'_>>> {
         if !self.may_expire.load(Ordering::Relaxed) {
-            let raw = self.core.take_raw().or_error(|| self.subject())?;
+            let raw = take(&self.core).or_error(|| self.subject())?;
             // Only now is known whether its publisher's messages expire.
             match raw.map(|raw| Held { core: &self.core, raw }) {
                 Some(held) if is_expired(&held.raw.info) => {}
@@ -277,12 +296,12 @@ impl Subscription {
                 return Ok(Some(held));
             }
         }
-        self.next_unexpired()
+        self.next_unexpired(take)
     }
 
-    fn next_unexpired(&self) -> Result<Option<Held<'_>>> {
+    fn next_unexpired(&self, take: TakeFn) -> Result<Option<Held<'_>>> {
         loop {
-            let Some(raw) = self.core.take_raw().or_error(|| self.subject())? else { return Ok(None) };
+            let Some(raw) = take(&self.core).or_error(|| self.subject())? else { return Ok(None) };
             let held = Held { core: &self.core, raw };
             if !is_expired(&held.raw.info) {
                 return Ok(Some(held));
@@ -296,7 +315,7 @@ impl Subscription {
         !is_expired(&raw.info) && self.core.unread_estimate() < most_unread(&self.qos)
     }
 
-    fn taken(&self, info: SampleInfo) -> TakenInfo {
+    pub(super) fn taken(&self, info: SampleInfo) -> TakenInfo {
         TakenInfo {
             info,
             received_timestamp: clock::now_nanos(),
@@ -309,6 +328,10 @@ impl Subscription {
     /// # Safety
     /// `message` points to an initialised message of this subscription's type that nobody else uses.
     pub unsafe fn take(&self, message: *mut c_void) -> Result<Option<TakenInfo>> {
+        if self.device.is_some() {
+            // SAFETY: forwarded from the caller.
+            return unsafe { self.take_to_host(message) };
+        }
         let held = self.next();
         self.collect_losses();
         let Some(held) = held? else { return Ok(None) };
@@ -320,6 +343,9 @@ impl Subscription {
 
     /// Takes the next message in serialized form.
     pub fn take_serialized(&self, out: &mut ffi::rmw_serialized_message_t) -> Result<Option<TakenInfo>> {
+        if self.device.is_some() {
+            return self.take_serialized_to_host(out);
+        }
         let held = self.next();
         self.collect_losses();
         let Some(held) = held? else { return Ok(None) };
@@ -328,8 +354,8 @@ impl Subscription {
         Ok(Some(self.taken(held.raw.info)))
     }
 
-    /// Takes the next message on loan: the message in shared memory itself, or a private copy of one that came
-    /// serialized.
+    /// Takes the next message on loan: the message in shared memory, or in the memory of the subscription's device, itself; on
+    /// the host, a private copy of one that came serialized.
     pub fn take_loaned(&self) -> Result<Option<(*mut c_void, TakenInfo)>> {
         if !self.can_loan() {
             return Err(self.cannot_loan());
@@ -338,6 +364,9 @@ impl Subscription {
         self.collect_losses();
         let Some(held) = held? else { return Ok(None) };
         let info = held.raw.info;
+        if let Some(device) = &self.device {
+            return Ok(Some((self.lend_on_device(device, held)?, self.taken(info))));
+        }
         let pointer = if info.encoding == encoding::PLAIN {
             encoding::plain_payload(&self.kind, held.payload()).map_err(|failure| failure.about(self.subject()))?;
             let raw = held.keep();
@@ -359,6 +388,7 @@ impl Subscription {
         }
         match self.loans.end(message) {
             Some(TakenLoan::Shared(index)) => self.core.return_raw(index).or_error(|| self.subject()),
+            Some(TakenLoan::Device(raw)) => self.return_to_device(&raw),
             Some(TakenLoan::Private(message)) => {
                 drop(message);
                 Ok(())
@@ -369,8 +399,14 @@ impl Subscription {
     }
 
     fn cannot_loan(&self) -> Failure {
-        let text = format!("type '{}' has strings or sequences and cannot be loaned", self.kind.ros_name());
-        Failure::unsupported(text).about(self.subject())
+        match &self.device {
+            Some(device) => device.cannot_loan("subscription"),
+            None => Failure::unsupported(format!(
+                "type '{}' has strings or sequences and cannot be loaned",
+                self.kind.ros_name()
+            )),
+        }
+        .about(self.subject())
     }
 }
 
@@ -378,8 +414,10 @@ impl Drop for Subscription {
     fn drop(&mut self) {
         self.watch.deactivate(self.context.dispatcher());
         for loan in self.loans.end_all() {
-            if let TakenLoan::Shared(index) = loan {
-                let _ = self.core.return_raw(index);
+            match loan {
+                TakenLoan::Shared(index) => drop(self.core.return_raw(index)),
+                TakenLoan::Device(raw) => drop(self.return_to_device(&raw)),
+                TakenLoan::Private(_) => {}
             }
         }
         if let Some(raw) = lock(&self.looked_at).take() {
@@ -420,7 +458,8 @@ impl Waitable for Subscription {
             *looked_at = None;
             let _ = self.core.return_raw(raw.index);
         }
-        match self.next_unexpired() {
+        // As its owner would have it, who may take it on loan.
+        match self.next_unexpired(hazcat_core::Subscription::take_raw) {
             Ok(Some(held)) => {
                 *looked_at = Some(held.keep());
                 true

@@ -1,0 +1,212 @@
+//! Publishers and subscriptions whose messages lie in device memory.
+//!
+//! | call | what happens |
+//! |---|---|
+//! | borrow, publish loaned | the program fills device memory; nothing is copied |
+//! | publish, publish serialized | one copy from the host to the device, there when the call returns |
+//! | take loaned | the message in the subscription's device: where the publisher put it, or the one copy for this device |
+//! | take, take serialized | one copy to the host, straight into the program's message, from wherever the message lies: no copy on the device is made for that |
+//!
+//! Only plain messages get here; a serialized one of a plain type was decoded when it was published.
+
+use std::ffi::c_void;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use hazcat_core::domain::{DomainId, Stream};
+use hazcat_core::RawSample;
+
+use super::device_loans;
+use super::loan::{PrivateMessage, TakenLoan};
+use super::node::Node;
+use super::publisher::{loan_failure, Publisher};
+use super::subscription::{Held, Subscription, TakenInfo};
+use crate::encoding;
+use crate::error::{Context as _, Failure, Result};
+use crate::ffi;
+use crate::logging::{log, Severity};
+use crate::preference::payload::Payload;
+use crate::preference::{Choice, Endpoint, Side};
+use crate::typesupport::MessageType;
+
+/// Chooses the memory of an endpoint that is being created.
+pub(super) fn choose(
+    node: &Node,
+    side: Side,
+    topic: &str,
+    kind: &MessageType,
+    payload: Option<&Payload>,
+) -> Result<Choice> {
+    let node_name = node.full_name();
+    let variable_size = (!kind.is_plain()).then(|| kind.ros_name());
+    let endpoint = Endpoint { side, node: &node_name, topic, variable_size, payload };
+    node.context().preferences().choose(&endpoint)
+}
+
+/// How an endpoint uses a device.
+pub struct DeviceUse {
+    domain: DomainId,
+    lends: bool,
+    stream: Option<Stream>,
+    /// Whether it was said that messages come to the host although the program could have them on the device.
+    said_copied: AtomicBool,
+}
+
+impl DeviceUse {
+    /// `None` where the choice was the host.
+    pub(super) fn of(choice: &Choice) -> Option<Self> {
+        let Choice { domain, lends, stream } = *choice;
+        (!domain.is_host()).then(|| Self { domain, lends, stream, said_copied: AtomicBool::new(false) })
+    }
+
+    /// Whether the program knows what to do with an address of the device.
+    pub(super) fn lends(&self) -> bool {
+        self.lends
+    }
+
+    /// The stream that writes or reads its loans.
+    pub(super) fn stream(&self) -> Option<Stream> {
+        self.stream
+    }
+
+    #[track_caller]
+    pub(super) fn cannot_loan(&self, side: &str) -> Failure {
+        Failure::unsupported(format!(
+            "the configuration puts this {side} into {}, and its program has not said that it knows what an address there is: give \
+             it a payload (rmw_hazcat_rs/memory_domain.h), or say device_loans = true in the configuration file",
+            self.domain
+        ))
+    }
+}
+
+impl Publisher {
+    /// Copies a plain message to the device and publishes it there.
+    ///
+    /// # Safety
+    /// `message` points to an initialised message of this publisher's type, which nobody changes meanwhile.
+    #[cold]
+    pub(super) unsafe fn publish_on_device(&self, message: *const c_void) -> Result<()> {
+        let length = self.kind.size_of();
+        // SAFETY: a plain message is so many bytes; padding in it was written when it was initialised, or is never looked at.
+        let bytes = unsafe { std::slice::from_raw_parts(message.cast::<u8>(), length) };
+        let loan = self.core.loan_on_device_raw(length).map_err(|error| loan_failure(&error))?;
+        if let Err(error) = self.core.copy_to_loan(&loan, bytes) {
+            self.core.return_raw(loan);
+            return Err(Failure::error(error.to_string()).about(self.subject()));
+        }
+        self.core.publish_raw(loan, length, &self.meta(encoding::PLAIN)).or_error(|| self.subject())?;
+        self.show_publication();
+        Ok(())
+    }
+
+    pub(super) fn borrow_on_device(&self, device: &DeviceUse) -> Result<*mut c_void> {
+        let length = self.kind.size_of();
+        let loan = self.core.loan_on_device_raw(length).map_err(|error| loan_failure(&error))?;
+        device_loans::begin(loan.ptr.as_ptr().cast(), length, device.domain);
+        Ok(self.loans.lend(loan.ptr, loan))
+    }
+}
+
+impl Subscription {
+    /// Takes the next message into `message`, on the host.
+    ///
+    /// # Safety
+    /// As for [`Subscription::take`].
+    #[cold]
+    pub(super) unsafe fn take_to_host(&self, message: *mut c_void) -> Result<Option<TakenInfo>> {
+        let Some(held) = self.next_where_it_lies()? else { return Ok(None) };
+        // SAFETY: forwarded from the caller; plain messages are so many bytes.
+        let to = unsafe { std::slice::from_raw_parts_mut(message.cast::<u8>(), self.kind.size_of()) };
+        self.copy_out(&held.raw, to).map_err(|failure| failure.about(self.subject()))?;
+        Ok(Some(self.taken(held.raw.info)))
+    }
+
+    /// Takes the next message in serialized form.
+    #[cold]
+    pub(super) fn take_serialized_to_host(&self, out: &mut ffi::rmw_serialized_message_t) -> Result<Option<TakenInfo>> {
+        let Some(held) = self.next_where_it_lies()? else { return Ok(None) };
+        let mut read = || {
+            let message = PrivateMessage::new(&self.kind)?;
+            let at = message.as_ptr().as_ptr();
+            // SAFETY: a fresh message of this type, nobody else's.
+            let to = unsafe { std::slice::from_raw_parts_mut(at, self.kind.size_of()) };
+            self.copy_out(&held.raw, to)?;
+            // SAFETY: the same message, with the content of the one that was taken.
+            unsafe { encoding::serialize(&self.kind, at.cast(), out) }
+        };
+        read().map_err(|failure| failure.about(self.subject()))?;
+        Ok(Some(self.taken(held.raw.info)))
+    }
+
+    fn next_where_it_lies(&self) -> Result<Option<Held<'_>>> {
+        let held = self.next_by(hazcat_core::Subscription::take_raw_as_it_lies);
+        self.collect_losses();
+        let held = held?;
+        if let Some(device) = self.device.as_ref().filter(|device| held.is_some() && device.lends) {
+            if !device.said_copied.swap(true, Ordering::Relaxed) {
+                log(
+                    Severity::Warn,
+                    format_args!(
+                        "the subscription on topic '{}' prefers {}, but its messages are taken into ordinary memory, by a copy \
+                         each; rclcpp takes them on loan with ROS_DISABLE_LOANED_MESSAGES=0 in its environment",
+                        self.topic(),
+                        device.domain
+                    ),
+                );
+            }
+        }
+        Ok(held)
+    }
+
+    /// Copies a plain message, wherever it lies, to the host.
+    fn copy_out(&self, raw: &RawSample, to: &mut [u8]) -> Result<()> {
+        if raw.info.encoding != encoding::PLAIN {
+            // On the host: one that could not be decoded when it was published.
+            let bytes = self.host_bytes(raw).unwrap_or(&[]);
+            // SAFETY: `to` is a message of this type, nobody else's, by the callers.
+            return unsafe { encoding::read(&self.kind, raw.info.encoding, bytes, to.as_mut_ptr().cast()) };
+        }
+        if raw.len != to.len() {
+            let (found, kind) = (raw.len, self.kind.ros_name());
+            return Err(Failure::error(format!("a message of {found} bytes does not hold a plain '{kind}'")));
+        }
+        match self.core.device(raw) {
+            Some(sample) => sample.copy_to_host(to).map_err(|error| Failure::error(error.to_string())),
+            None => {
+                let bytes = self.host_bytes(raw).filter(|bytes| bytes.len() == to.len());
+                to.copy_from_slice(
+                    bytes.ok_or_else(|| Failure::error("the message lies in no memory of this machine"))?,
+                );
+                Ok(())
+            }
+        }
+    }
+
+    fn host_bytes<'a>(&self, raw: &'a RawSample) -> Option<&'a [u8]> {
+        // SAFETY: a held message on the host is `len` readable bytes, immutable until it is returned, which the callers do
+        // after this.
+        raw.domain.is_host().then(|| unsafe { std::slice::from_raw_parts(raw.ptr.as_ptr(), raw.len) })
+    }
+
+    /// Lends out a message that was taken into the subscription's device. Work on the subscription's stream waits for it there;
+    /// without a stream, it is waited for here.
+    #[cold]
+    pub(super) fn lend_on_device(&self, device: &DeviceUse, held: Held<'_>) -> Result<*mut c_void> {
+        let failed = |what: String| Failure::error(what).about(self.subject());
+        let raw = &held.raw;
+        if raw.info.encoding != encoding::PLAIN || raw.len != self.kind.size_of() || raw.domain != device.domain {
+            let kind = self.kind.ros_name();
+            return Err(failed(format!("a message that is no plain '{kind}' cannot be lent in {}", device.domain)));
+        }
+        let sample = self.core.device(raw).ok_or_else(|| failed("the message's memory is gone".to_owned()))?;
+        sample.wait_ready(device.stream).map_err(|error| failed(error.to_string()))?;
+        let raw = held.keep();
+        device_loans::begin(raw.ptr.as_ptr().cast(), raw.len, device.domain);
+        Ok(self.loans.lend(raw.ptr, TakenLoan::Device(raw)))
+    }
+
+    /// Takes such a loan back: when the subscription's stream is done with it, if it has one.
+    pub(super) fn return_to_device(&self, raw: &RawSample) -> Result<()> {
+        device_loans::end(raw.ptr.as_ptr().cast());
+        self.core.return_raw(raw.index).or_error(|| self.subject())
+    }
+}
