@@ -22,6 +22,9 @@ fn main() {
         println!("cargo:rerun-if-env-changed={variable}");
     }
 
+    // By this name our headers' functions find the library that the process has loaded, from wherever.
+    println!("cargo:rustc-cdylib-link-arg=-Wl,-soname,librmw_hazcat_rs.so");
+
     let result = headers::Headers::find().and_then(|headers| {
         let text = headers.text()?;
         features::check_introspection_layouts(&headers)?;

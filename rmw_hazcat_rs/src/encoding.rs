@@ -6,6 +6,8 @@
 
 use std::ffi::c_void;
 
+use hazcat_core::queue::Passage;
+
 use crate::error::{Context as _, Failure, Result};
 use crate::ffi;
 use crate::typesupport::MessageType;
@@ -16,6 +18,15 @@ pub const PLAIN: u32 = 1;
 pub const CDR: u32 = 2;
 /// Zero bytes in front of the encapsulation header.
 pub const CDR_PADDING: usize = 4;
+
+/// How a message of this encoding gets into its chunk from a message of the program's, and out of it.
+pub fn passage(encoding: u32) -> Passage {
+    if encoding == PLAIN {
+        Passage::Copied
+    } else {
+        Passage::Serialized
+    }
+}
 
 /// Bytes that a message of this type takes in a chunk, and their encoding.
 ///

@@ -1,4 +1,5 @@
-//! The shared library exports exactly what `rmw_implementation` loads: every symbol, and nothing else.
+//! The shared library exports exactly what `rmw_implementation` loads, and what our own headers look for: every symbol, and
+//! nothing else.
 //!
 //! A missing one makes the loader refuse the middleware; an extra one may take another library's place.
 
@@ -39,8 +40,12 @@ fn expected() -> BTreeSet<String> {
     if features.contains(&"rmw_event_type_is_supported") {
         names.insert("rmw_event_type_is_supported".to_owned());
     }
+    names.extend(OWN.map(str::to_owned));
     names
 }
+
+/// What `include/rmw_hazcat_rs` looks for.
+const OWN: [&str; 3] = ["rmw_hazcat_rs_domain_of", "rmw_hazcat_rs_simulated_read", "rmw_hazcat_rs_simulated_write"];
 
 /// The library that cargo built together with this test.
 fn library() -> Vec<u8> {

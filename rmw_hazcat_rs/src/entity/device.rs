@@ -13,6 +13,7 @@ use std::ffi::c_void;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use hazcat_core::domain::{DomainId, Stream};
+use hazcat_core::queue::Passage;
 use hazcat_core::RawSample;
 
 use super::device_loans;
@@ -116,8 +117,8 @@ impl Subscription {
         let Some(held) = self.next_where_it_lies()? else { return Ok(None) };
         // SAFETY: forwarded from the caller; plain messages are so many bytes.
         let to = unsafe { std::slice::from_raw_parts_mut(message.cast::<u8>(), self.kind.size_of()) };
-        self.copy_out(&held.raw, to).map_err(|failure| failure.about(self.subject()))?;
-        Ok(Some(self.taken(held.raw.info)))
+        let copied = self.copy_out(&held.raw, to);
+        self.copied(held, copied, Passage::Copied)
     }
 
     /// Takes the next message in serialized form.
@@ -133,8 +134,21 @@ impl Subscription {
             // SAFETY: the same message, with the content of the one that was taken.
             unsafe { encoding::serialize(&self.kind, at.cast(), out) }
         };
-        read().map_err(|failure| failure.about(self.subject()))?;
-        Ok(Some(self.taken(held.raw.info)))
+        let copied = read();
+        self.copied(held, copied, Passage::Serialized)
+    }
+
+    /// A message that could not be copied off its device stays, for the next take; unless it never will be there.
+    fn copied(&self, held: Held<'_>, copied: Result<()>, passage: Passage) -> Result<Option<TakenInfo>> {
+        let info = held.raw.info;
+        let Err(failure) = copied else {
+            self.core.count_copied_out(passage, held.raw.len);
+            return Ok(Some(self.taken(info)));
+        };
+        if self.core.device(&held.raw).is_some_and(|sample| !sample.is_poisoned()) {
+            self.put_back(held);
+        }
+        Err(failure.about(self.subject()))
     }
 
     fn next_where_it_lies(&self) -> Result<Option<Held<'_>>> {
@@ -207,6 +221,10 @@ impl Subscription {
     /// Takes such a loan back: when the subscription's stream is done with it, if it has one.
     pub(super) fn return_to_device(&self, raw: &RawSample) -> Result<()> {
         device_loans::end(raw.ptr.as_ptr().cast());
-        self.core.return_raw(raw.index).or_error(|| self.subject())
+        let device = self.device.as_ref();
+        match device.and_then(DeviceUse::stream) {
+            None => self.core.return_raw(raw.index).or_error(|| self.subject()),
+            Some(stream) => self.core.return_raw_after(raw, stream).or_error(|| self.subject()),
+        }
     }
 }

@@ -4,6 +4,7 @@ use std::ffi::c_void;
 use std::sync::Arc;
 
 use hazcat_core::graph::{EndpointKind, EndpointRecord};
+use hazcat_core::queue::Passage;
 use hazcat_core::{Gid, LoanError, MessageMeta, PublisherOptions, RawLoan, TopicKey};
 
 use super::context::{Announced, Context};
@@ -212,6 +213,7 @@ impl Publisher {
         // SAFETY: forwarded from the caller; the chunk is as large as was asked for.
         unsafe { encoding::write(&self.kind, message, &mut loan) }.map_err(|f| f.about(self.subject()))?;
         self.core.publish(loan, &self.meta(encoding)).or_error(|| self.subject())?;
+        self.core.count_copied_in(encoding::passage(encoding), size);
         self.show_publication();
         Ok(())
     }
@@ -235,6 +237,7 @@ impl Publisher {
         padding.fill(0);
         rest.copy_from_slice(stream);
         self.core.publish(loan, &self.meta(encoding::CDR)).or_error(|| self.subject())?;
+        self.core.count_copied_in(Passage::Copied, encoding::CDR_PADDING + stream.len());
         self.show_publication();
         Ok(())
     }

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use hazcat_core::graph::{EndpointKind, EndpointRecord};
+use hazcat_core::queue::Passage;
 use hazcat_core::wait::LocalBell;
 use hazcat_core::{FilterFn, Gid, PublisherInfo, RawSample, SampleInfo, SubscriptionOptions, TakeError, Waitable};
 
@@ -39,9 +40,9 @@ pub struct Subscription {
     /// `None`: it wants its messages on the host.
     pub(super) device: Option<DeviceUse>,
     pub(super) loans: LoanBook<TakenLoan>,
-    /// Whether a publisher whose messages expire was met.
+    /// Whether a publisher whose messages expire was met, or a message was put back: `looked_at` may have one.
     may_expire: Arc<AtomicBool>,
-    /// The next message, where it had to be looked at to know that it has not expired.
+    /// The next message, where it had to be looked at to know that it has not expired, or was put back.
     looked_at: Mutex<Option<RawSample>>,
     received: AtomicU64,
     /// Expression and parameters of the content filter.
@@ -309,6 +310,15 @@ impl Subscription {
         }
     }
 
+    /// Has the next take find a message again.
+    pub(super) fn put_back(&self, held: Held<'_>) {
+        self.may_expire.store(true, Ordering::Relaxed);
+        let former = lock(&self.looked_at).replace(held.keep());
+        if let Some(raw) = former {
+            let _ = self.core.return_raw(raw.index);
+        }
+    }
+
     /// Whether a message that was looked at before is still to be delivered: not expired, and not pushed out of the
     /// history by newer ones.
     fn is_current(&self, raw: &RawSample) -> bool {
@@ -338,6 +348,7 @@ impl Subscription {
         // SAFETY: forwarded from the caller.
         unsafe { encoding::read(&self.kind, held.raw.info.encoding, held.payload(), message) }
             .map_err(|failure| failure.about(self.subject()))?;
+        self.core.count_copied_out(encoding::passage(held.raw.info.encoding), held.raw.len);
         Ok(Some(self.taken(held.raw.info)))
     }
 
@@ -351,6 +362,9 @@ impl Subscription {
         let Some(held) = held? else { return Ok(None) };
         encoding::copy_serialized(&self.kind, held.raw.info.encoding, held.payload(), out)
             .map_err(|failure| failure.about(self.subject()))?;
+        // To take a serialized message as it is, is to copy it; a plain one is serialized for that.
+        let passage = if held.raw.info.encoding == encoding::CDR { Passage::Copied } else { Passage::Serialized };
+        self.core.count_copied_out(passage, held.raw.len);
         Ok(Some(self.taken(held.raw.info)))
     }
 
@@ -376,6 +390,7 @@ impl Subscription {
             // SAFETY: a fresh message of this type.
             unsafe { encoding::read(&self.kind, info.encoding, held.payload(), message.as_ptr().as_ptr().cast()) }
                 .map_err(|failure| failure.about(self.subject()))?;
+            self.core.count_copied_out(encoding::passage(info.encoding), held.raw.len);
             self.loans.lend(message.as_ptr(), TakenLoan::Private(message))
         };
         Ok(Some((pointer, self.taken(info))))

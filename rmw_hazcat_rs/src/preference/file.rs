@@ -253,5 +253,9 @@ mod tests {
         assert_eq!(of(Side::Subscription, "/robot/recorder", "/robot/image"), Some("host"));
         assert_eq!(of(Side::Subscription, "/robot/detector", "/robot/image"), Some("cuda:0"));
         assert_eq!(of(Side::Publisher, "/robot/lidar", "/robot/scan"), None);
+        let text = std::fs::read_to_string(&path).unwrap();
+        let (_, rules) = text.split_once("\n\n").unwrap();
+        let manual = std::fs::read_to_string(path.with_file_name("configuration.md")).unwrap();
+        assert!(manual.contains(rules), "the manual shows another file");
     }
 }

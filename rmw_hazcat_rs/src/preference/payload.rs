@@ -37,8 +37,8 @@ impl Payload {
             log(Severity::Warn, format_args!("a payload that is not for rmw_hazcat_rs is left aside"));
             return Ok(None);
         }
-        // SAFETY: ours, so it has this field.
-        let size = unsafe { (&raw const (*payload).size).read() };
+        // SAFETY: ours, so its second word is its size.
+        let size = unsafe { payload.cast::<u64>().wrapping_add(1).read() };
         if size < size_of::<Layout>() as u64 {
             let text = format!("the payload says it has {size} bytes instead of {}", size_of::<Layout>());
             return Err(Failure::invalid(text));

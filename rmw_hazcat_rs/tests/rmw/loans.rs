@@ -102,16 +102,7 @@ fn pointers_that_are_not_on_loan_are_refused() {
     fails(give_back(&subscription, taken), ffi::RMW_RET_ERROR);
 }
 
-#[test]
-fn a_serialized_message_is_lent_as_a_private_copy() {
-    let mut context = Context::new(new_domain());
-    let node = context.node("private");
-    let publisher = node.publisher("/t", pair(), &qos());
-    let subscription = node.subscription("/t", pair(), &qos());
-    let mut bytes = vec![0, 1, 0, 0];
-    bytes.extend(9u64.to_le_bytes());
-    bytes.extend([1, 0, 0, 0, 0, 0, 0, 0]);
-    bytes.extend(2.5f64.to_le_bytes());
+fn publish_bytes(publisher: &Publisher<'_>, bytes: &mut [u8]) {
     let message = ffi::rmw_serialized_message_t {
         buffer: bytes.as_mut_ptr(),
         buffer_length: bytes.len(),
@@ -119,10 +110,32 @@ fn a_serialized_message_is_lent_as_a_private_copy() {
         allocator: default_allocator(),
     };
     ok(unsafe { rmw_publish_serialized_message(publisher.0, &message, std::ptr::null_mut()) });
-    let taken = take(&subscription).unwrap();
+}
+
+#[test]
+fn a_serialized_message_of_a_plain_type_is_lent_like_any_other() {
+    let mut context = Context::new(new_domain());
+    let node = context.node("serialized");
+    let publisher = node.publisher("/t", pair(), &qos());
+    let (one, two) = (node.subscription("/t", pair(), &qos()), node.subscription("/t", pair(), &qos()));
+    let mut bytes = vec![0, 1, 0, 0];
+    bytes.extend(9u64.to_le_bytes());
+    bytes.extend([1, 0, 0, 0, 0, 0, 0, 0]);
+    bytes.extend(2.5f64.to_le_bytes());
+    publish_bytes(&publisher, &mut bytes);
+    let taken = take(&one).unwrap();
     assert_eq!(unsafe { taken.read() }, Pair { id: 9, flag: true, value: 2.5 });
-    ok(give_back(&subscription, taken));
-    fails(give_back(&subscription, taken), ffi::RMW_RET_ERROR);
+    let other = take(&two).unwrap();
+    assert_eq!(place(taken.cast()), place(other.cast()), "the same memory");
+    ok(give_back(&one, taken));
+    ok(give_back(&two, other));
+
+    // What is none is an error for those who take it.
+    publish_bytes(&publisher, &mut bytes[..9]);
+    let (mut message, mut was_taken) = (std::ptr::null_mut(), false);
+    let code = unsafe { rmw_take_loaned_message(one.0, &mut message, &mut was_taken, std::ptr::null_mut()) };
+    assert!(fails(code, ffi::RMW_RET_ERROR).contains("/t") && !was_taken);
+    assert!(take(&one).is_none(), "once");
 }
 
 #[test]

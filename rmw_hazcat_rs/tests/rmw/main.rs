@@ -20,6 +20,8 @@ mod liveliness;
 mod loans;
 mod losses;
 mod matching;
+mod memory_domains;
+mod memory_preferences;
 mod options;
 mod processes;
 mod pubsub;

@@ -133,9 +133,18 @@ impl Node {
     }
 
     pub fn publisher(&self, topic: &str, kind: *const MessageHandle, qos: &ffi::rmw_qos_profile_t) -> Publisher<'_> {
+        self.publisher_with(topic, kind, qos, &ffi::rmw_publisher_options_t::default())
+    }
+
+    pub fn publisher_with(
+        &self,
+        topic: &str,
+        kind: *const MessageHandle,
+        qos: &ffi::rmw_qos_profile_t,
+        options: &ffi::rmw_publisher_options_t,
+    ) -> Publisher<'_> {
         let topic = CString::new(topic).unwrap();
-        let options = ffi::rmw_publisher_options_t::default();
-        let publisher = unsafe { rmw_create_publisher(self.0, kind, topic.as_ptr(), qos, &options) };
+        let publisher = unsafe { rmw_create_publisher(self.0, kind, topic.as_ptr(), qos, options) };
         assert!(!publisher.is_null(), "{}", error());
         Publisher(publisher, self)
     }
