@@ -1,7 +1,7 @@
 # Builds librmw_hazcat_rs.so and the command `hazcat` with cargo, release by default, installs both and exports the library.
 #
 # Out: HAZCAT_LIBRARY (path of the built library), HAZCAT_CARGO, HAZCAT_CARGO_VERSION, HAZCAT_CARGO_TARGET_DIR, and the
-# targets `rmw_hazcat_rs_headers` (the rmw interface) and `rmw_hazcat_rs_library` (the same, and the library to link).
+# targets `rmw_hazcat_rs_headers` (the rmw interface, and our own headers) and `rmw_hazcat_rs_library` (the same, and the library to link).
 set(HAZCAT_MINIMUM_CARGO 1.85)
 
 find_program(HAZCAT_CARGO cargo HINTS "$ENV{CARGO_HOME}/bin" "$ENV{HOME}/.cargo/bin")
@@ -49,13 +49,23 @@ install(PROGRAMS ${HAZCAT_LIBRARY} DESTINATION lib)  # executable, as linkers ma
 install(PROGRAMS ${_hazcat} DESTINATION lib/${PROJECT_NAME})
 install(PROGRAMS ${_hazcat} DESTINATION bin)
 
+# What applications include to choose the memory of their endpoints, in C and with rclcpp.
+set(_own_headers ${CMAKE_CURRENT_SOURCE_DIR}/rmw_hazcat_rs/include)
+install(DIRECTORY ${_own_headers}/rmw_hazcat_rs DESTINATION include/${PROJECT_NAME})
+
 # Where no ROS 2 is sourced, our declaration of the rmw interface stands in for the headers of `rmw`.
 add_library(rmw_hazcat_rs_library INTERFACE)
 add_dependencies(rmw_hazcat_rs_library rmw_hazcat_rs_cargo)
 target_link_libraries(rmw_hazcat_rs_library INTERFACE
   $<BUILD_INTERFACE:${HAZCAT_LIBRARY}>
   $<INSTALL_INTERFACE:$<INSTALL_PREFIX>/lib/librmw_hazcat_rs.so>)
+# An application links these, and not the library: an executable that links an implementation of rmw uses it whatever
+# RMW_IMPLEMENTATION says.
 add_library(rmw_hazcat_rs_headers INTERFACE)
+target_include_directories(rmw_hazcat_rs_headers INTERFACE
+  $<BUILD_INTERFACE:${_own_headers}>
+  $<INSTALL_INTERFACE:include/${PROJECT_NAME}>)
+target_link_libraries(rmw_hazcat_rs_headers INTERFACE ${CMAKE_DL_LIBS})
 if(HAZCAT_ROS)
   target_link_libraries(rmw_hazcat_rs_headers INTERFACE rmw::rmw)
 else()

@@ -19,7 +19,8 @@ static void print_help(FILE * out, const char * program, const char * purpose)
     "  -t, --timeout S      fail if that takes, or --count is not reached within, S seconds (default: never)\n"
     "  -l, --loaned         fixed-size messages, loaned in both directions\n"
     "      --where          with --loaned: print the file and offset of each message in memory\n"
-    "      --topic NAME     full topic name (default /chatter)\n"
+    "      --domain NAME    camera, viewer: memory domain, such as sim:0 or cuda:0 (default host)\n"
+    "      --topic NAME     full topic name (default /chatter, of images /image)\n"
     "      --library FILE   middleware to open (default librmw_hazcat_rs.so)\n"
     "  -h, --help\n"
     "ROS_DOMAIN_ID chooses the domain (default 0).\n",
@@ -53,16 +54,16 @@ static double positive_number(const char * program, const char * option, const c
   return number;
 }
 
-arguments_t arguments_read(int argc, char ** argv, const char * purpose)
+arguments_t arguments_read(int argc, char ** argv, const char * topic, const char * purpose)
 {
   arguments_t arguments = {
-    .topic = "/chatter", .library = "librmw_hazcat_rs.so", .rate = 1.0,
+    .topic = topic, .library = "librmw_hazcat_rs.so", .domain = "host", .rate = 1.0,
   };
   const char * domain = getenv("ROS_DOMAIN_ID");
   if (NULL != domain && '\0' != domain[0]) {
     arguments.domain_id = whole_number(argv[0], "ROS_DOMAIN_ID", domain);
   }
-  enum {TOPIC = 256, LIBRARY, WHERE};
+  enum {TOPIC = 256, LIBRARY, WHERE, DOMAIN};
   static const struct option options[] = {
     {"count", required_argument, NULL, 'c'},
     {"rate", required_argument, NULL, 'r'},
@@ -70,6 +71,7 @@ arguments_t arguments_read(int argc, char ** argv, const char * purpose)
     {"timeout", required_argument, NULL, 't'},
     {"loaned", no_argument, NULL, 'l'},
     {"where", no_argument, NULL, WHERE},
+    {"domain", required_argument, NULL, DOMAIN},
     {"topic", required_argument, NULL, TOPIC},
     {"library", required_argument, NULL, LIBRARY},
     {"help", no_argument, NULL, 'h'},
@@ -84,6 +86,7 @@ arguments_t arguments_read(int argc, char ** argv, const char * purpose)
       case 't': arguments.timeout = positive_number(argv[0], "--timeout", optarg); break;
       case 'l': arguments.loaned = true; break;
       case WHERE: arguments.where = true; break;
+      case DOMAIN: arguments.domain = optarg; break;
       case TOPIC: arguments.topic = optarg; break;
       case LIBRARY: arguments.library = optarg; break;
       case 'h': print_help(stdout, argv[0], purpose); exit(EXIT_SUCCESS);

@@ -7,8 +7,9 @@
 
 typedef struct arguments
 {
-  const char * topic;      // full topic name, default "/chatter"
+  const char * topic;      // full topic name
   const char * library;    // file name of the middleware, default "librmw_hazcat_rs.so"
+  const char * domain;     // camera, viewer: memory domain, default "host"
   size_t domain_id;        // from ROS_DOMAIN_ID, default 0
   unsigned long count;     // messages after which the program ends, 0: never
   double rate;             // talker: messages per second
@@ -18,7 +19,7 @@ typedef struct arguments
   bool where;              // print the file and offset at which each loaned message lies
 } arguments_t;
 
-// Reads the command line; prints help or an error and ends the program where asked to or needed.
-arguments_t arguments_read(int argc, char ** argv, const char * purpose);
+// Reads the command line; prints help or an error and ends the program where asked to or needed. `topic` is the default.
+arguments_t arguments_read(int argc, char ** argv, const char * topic, const char * purpose);
 
 #endif  // ARGUMENTS_H_

@@ -64,7 +64,7 @@ static bool hear_loaned(listener_t * listener)
 
 int main(int argc, char ** argv)
 {
-  arguments_t arguments = arguments_read(argc, argv, "Prints what a talker says over rmw_hazcat_rs.");
+  arguments_t arguments = arguments_read(argc, argv, "/chatter", "Prints what a talker says over rmw_hazcat_rs.");
   setvbuf(stdout, NULL, _IOLBF, 0);
   stop_block_signals();
   rmw_library_t rmw = rmw_library_open(arguments.library);

@@ -95,7 +95,7 @@ static void wait_for_subscriptions(talker_t * talker)
 
 int main(int argc, char ** argv)
 {
-  arguments_t arguments = arguments_read(argc, argv, "Publishes 'Hello World: N' over rmw_hazcat_rs.");
+  arguments_t arguments = arguments_read(argc, argv, "/chatter", "Publishes 'Hello World: N' over rmw_hazcat_rs.");
   setvbuf(stdout, NULL, _IOLBF, 0);
   stop_block_signals();
   rmw_library_t rmw = rmw_library_open(arguments.library);
