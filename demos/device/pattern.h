@@ -33,7 +33,7 @@ static inline uint64_t pattern_wrong_negative(const uint8_t * pixels, size_t byt
 {
   uint64_t wrong = 0;
   for (size_t at = 0; at < bytes; ++at) {
-    wrong += pixels[at] != (uint8_t)(255 - pattern_at(number, at));
+    wrong += pixels[at] + pattern_at(number, at) != 255;
   }
   return wrong;
 }

@@ -92,3 +92,14 @@ def test_rmw_implementation_cmake_lists_it(prefix, environment, ros2, tmp_path):
     assert re.search(r'available: .*\brmw_hazcat_rs\b', output)
     assert 'c: rosidl_typesupport_c;rosidl_typesupport_introspection_c' in output
     assert 'cpp: rosidl_typesupport_cpp;rosidl_typesupport_introspection_cpp' in output
+
+
+@pytest.mark.parametrize('header', ['memory_domain.h', 'simulated_device.h'])
+@pytest.mark.parametrize('compiler', [['cc', '-x', 'c', '-std=c11', '-pedantic'], ['c++', '-x', 'c++', '-std=c++17']],
+                         ids=['c', 'c++'])
+def test_applications_can_include_our_headers(prefix, tmp_path, header, compiler):
+    source = tmp_path / 'application'
+    source.write_text(f'#include "rmw_hazcat_rs/{header}"\n'
+                      'int main(void) {return (int)rmw_hazcat_rs_memory_domain("sim:0").size;}\n')
+    run([*compiler, '-Wall', '-Wextra', '-Werror', '-fsyntax-only', '-I',
+         prefix / 'include' / 'rmw_hazcat_rs', source])
