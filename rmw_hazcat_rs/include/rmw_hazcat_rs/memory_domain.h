@@ -5,8 +5,8 @@
 ///
 /// Who gives a payload says with it: I know that loaned messages may lie in device memory. rmw_borrow_loaned_message and
 /// rmw_take_loaned_message of an endpoint on a device then give addresses of that device, which host code must not follow.
-/// rmw_publish and rmw_take copy across. An endpoint without a payload can be put on a device by configuration, but lends
-/// nothing there. (docs/configuration.md of rmw_hazcat_rs has the whole story.)
+/// rmw_publish and rmw_take copy across. An endpoint without a payload can be put on a device by configuration; it lends ordinary
+/// memory, and copies that across too. (docs/configuration.md of rmw_hazcat_rs has the whole story.)
 ///
 /// For rclcpp, see memory_domain.hpp.
 #ifndef RMW_HAZCAT_RS__MEMORY_DOMAIN_H_

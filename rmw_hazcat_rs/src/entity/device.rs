@@ -7,6 +7,9 @@
 //! | take loaned | the message in the subscription's device: where the publisher put it, or the one copy for this device |
 //! | take, take serialized | one copy to the host, straight into the program's message, from wherever the message lies: no copy on the device is made for that |
 //!
+//! To a program that has not said that it knows what a device's address is, messages on the host are lent, which are copied to
+//! the device when they are published, and off it when they are taken.
+//!
 //! Only plain messages get here; a serialized one of a plain type was decoded when it was published.
 
 use std::ffi::c_void;
@@ -17,7 +20,7 @@ use hazcat_core::queue::Passage;
 use hazcat_core::RawSample;
 
 use super::device_loans;
-use super::loan::{PrivateMessage, TakenLoan};
+use super::loan::{GivenLoan, PrivateMessage, TakenLoan};
 use super::node::Node;
 use super::publisher::{loan_failure, Publisher};
 use super::subscription::{Held, Subscription, TakenInfo};
@@ -68,15 +71,6 @@ impl DeviceUse {
     pub(super) fn stream(&self) -> Option<Stream> {
         self.stream
     }
-
-    #[track_caller]
-    pub(super) fn cannot_loan(&self, side: &str) -> Failure {
-        Failure::unsupported(format!(
-            "the configuration puts this {side} into {}, and its program has not said that it knows what an address there is: give \
-             it a payload (rmw_hazcat_rs/memory_domain.h), or say device_loans = true in the configuration file",
-            self.domain
-        ))
-    }
 }
 
 impl Publisher {
@@ -100,10 +94,14 @@ impl Publisher {
     }
 
     pub(super) fn borrow_on_device(&self, device: &DeviceUse) -> Result<*mut c_void> {
+        if !device.lends {
+            let message = PrivateMessage::new(&self.kind).map_err(|failure| failure.about(self.subject()))?;
+            return Ok(self.loans.lend(message.as_ptr(), GivenLoan::Private(message)));
+        }
         let length = self.kind.size_of();
         let loan = self.core.loan_on_device_raw(length).map_err(|error| loan_failure(&error))?;
         device_loans::begin(loan.ptr.as_ptr().cast(), length, device.domain);
-        Ok(self.loans.lend(loan.ptr, loan))
+        Ok(self.loans.lend(loan.ptr, GivenLoan::InPlace(loan)))
     }
 }
 
@@ -119,6 +117,15 @@ impl Subscription {
         let to = unsafe { std::slice::from_raw_parts_mut(message.cast::<u8>(), self.kind.size_of()) };
         let copied = self.copy_out(&held.raw, to);
         self.copied(held, copied, Passage::Copied)
+    }
+
+    /// Takes the next message as a copy on the host, and lends that out.
+    #[cold]
+    pub(super) fn lend_copy(&self) -> Result<Option<(*mut c_void, TakenInfo)>> {
+        let message = PrivateMessage::new(&self.kind).map_err(|failure| failure.about(self.subject()))?;
+        // SAFETY: a fresh message of this type.
+        let taken = unsafe { self.take_to_host(message.as_ptr().as_ptr().cast()) }?;
+        Ok(taken.map(|info| (self.loans.lend(message.as_ptr(), TakenLoan::Private(message)), info)))
     }
 
     /// Takes the next message in serialized form.

@@ -8,7 +8,7 @@ use std::ffi::c_void;
 use std::ptr::NonNull;
 use std::sync::{Arc, Mutex};
 
-use hazcat_core::{HeldIndex, RawSample};
+use hazcat_core::{HeldIndex, RawLoan, RawSample};
 
 use super::lock;
 use crate::error::{Failure, Result};
@@ -55,13 +55,22 @@ impl<T> LoanBook<T> {
     }
 }
 
+/// A message that a publisher lends out.
+pub enum GivenLoan {
+    /// The memory in which it will be published.
+    InPlace(RawLoan),
+    /// Memory of this process, to be copied to a device.
+    Private(PrivateMessage),
+}
+
 /// A message that a subscription lends out.
 pub enum TakenLoan {
     /// The message in shared memory itself.
     Shared(HeldIndex),
     /// The message in the memory of the subscription's device.
     Device(RawSample),
-    /// A decoded copy, where the message came serialized.
+    /// A copy in memory of this process: decoded, where the message came serialized; copied off a device, where the program has
+    /// not said that it knows what a device's address is.
     Private(PrivateMessage),
 }
 

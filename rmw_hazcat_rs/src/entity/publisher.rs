@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use hazcat_core::graph::{EndpointKind, EndpointRecord};
 use hazcat_core::queue::Passage;
-use hazcat_core::{Gid, LoanError, MessageMeta, PublisherOptions, RawLoan, TopicKey};
+use hazcat_core::{Gid, LoanError, MessageMeta, PublisherOptions, TopicKey};
 
 use super::context::{Announced, Context};
 use super::depth;
 use super::device::DeviceUse;
 use super::device_loans;
 use super::events::{EndpointEvents, Matchable, Side, Source};
-use super::loan::{LoanBook, PrivateMessage};
+use super::loan::{GivenLoan, LoanBook, PrivateMessage};
 use super::node::Node;
 use super::pulse::Pulse;
 use crate::attributes::Attributes;
@@ -34,7 +34,7 @@ pub struct Publisher {
     pub(super) device: Option<DeviceUse>,
     /// What it has to show with every message, if anything.
     pulse: Option<Pulse>,
-    pub(super) loans: LoanBook<RawLoan>,
+    pub(super) loans: LoanBook<GivenLoan>,
     pub(super) kind: Arc<MessageType>,
     qos: Qos,
     topic: String,
@@ -163,9 +163,9 @@ impl Publisher {
         &self.events
     }
 
-    /// Whether messages of its type can be written in shared memory directly, or in device memory by a program that knows.
+    /// Whether messages of its type can be written in shared memory directly.
     pub fn can_loan(&self) -> bool {
-        self.kind.is_plain() && self.device.as_ref().is_none_or(DeviceUse::lends)
+        self.kind.is_plain()
     }
 
     /// How many subscriptions match.
@@ -242,7 +242,7 @@ impl Publisher {
         Ok(())
     }
 
-    /// Lends a message in shared memory, or in the memory of the publisher's device. Its content is unspecified (zeros, or an
+    /// Lends a message in shared memory, or in the memory of the publisher's device to a program that knows of it. Its content is unspecified (zeros, or an
     /// earlier message of this publisher).
     pub fn borrow_message(&self) -> Result<*mut c_void> {
         if !self.can_loan() {
@@ -252,19 +252,25 @@ impl Publisher {
             return self.borrow_on_device(device);
         }
         let loan = self.core.loan_raw(self.kind.size_of()).map_err(|error| loan_failure(&error))?;
-        Ok(self.loans.lend(loan.ptr, loan))
+        Ok(self.loans.lend(loan.ptr, GivenLoan::InPlace(loan)))
     }
 
     /// Takes a lent message back unpublished.
     pub fn return_message(&self, message: *const c_void) -> Result<()> {
-        let loan = self.end_loan(message)?;
-        self.core.return_raw(loan);
+        match self.end_loan(message)? {
+            GivenLoan::InPlace(loan) => self.core.return_raw(loan),
+            GivenLoan::Private(message) => drop(message),
+        }
         Ok(())
     }
 
     /// Publishes a lent message where it lies.
     pub fn publish_loaned(&self, message: *const c_void) -> Result<()> {
-        let loan = self.end_loan(message)?;
+        let loan = match self.end_loan(message)? {
+            GivenLoan::InPlace(loan) => loan,
+            // SAFETY: an initialised message of this type, which its borrower has given up.
+            GivenLoan::Private(message) => return unsafe { self.publish(message.as_ptr().as_ptr().cast()) },
+        };
         let (length, meta) = (self.kind.size_of(), self.meta(encoding::PLAIN));
         let published = match self.device.as_ref().and_then(DeviceUse::stream) {
             None => self.core.publish_raw(loan, length, &meta),
@@ -275,7 +281,7 @@ impl Publisher {
         Ok(())
     }
 
-    fn end_loan(&self, message: *const c_void) -> Result<RawLoan> {
+    fn end_loan(&self, message: *const c_void) -> Result<GivenLoan> {
         if !self.can_loan() {
             return Err(self.cannot_loan());
         }
@@ -290,14 +296,8 @@ impl Publisher {
     }
 
     fn cannot_loan(&self) -> Failure {
-        match &self.device {
-            Some(device) => device.cannot_loan("publisher"),
-            None => Failure::unsupported(format!(
-                "type '{}' has strings or sequences and cannot be loaned",
-                self.kind.ros_name()
-            )),
-        }
-        .about(self.subject())
+        let text = format!("type '{}' has strings or sequences and cannot be loaned", self.kind.ros_name());
+        Failure::unsupported(text).about(self.subject())
     }
 }
 
@@ -306,10 +306,12 @@ impl Drop for Publisher {
         // Before the graph forgets it.
         self.core.note_farewell();
         for loan in self.loans.end_all() {
-            if self.device.is_some() {
-                device_loans::end(loan.ptr.as_ptr().cast());
+            if let GivenLoan::InPlace(loan) = loan {
+                if self.device.is_some() {
+                    device_loans::end(loan.ptr.as_ptr().cast());
+                }
+                self.core.return_raw(loan);
             }
-            self.core.return_raw(loan);
         }
     }
 }

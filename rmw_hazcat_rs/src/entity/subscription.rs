@@ -233,9 +233,9 @@ impl Subscription {
         &self.events
     }
 
-    /// Whether messages of its type can be read in shared memory directly, or in device memory by a program that knows.
+    /// Whether messages of its type can be read in shared memory directly.
     pub fn can_loan(&self) -> bool {
-        self.kind.is_plain() && self.device.as_ref().is_none_or(DeviceUse::lends)
+        self.kind.is_plain()
     }
 
     /// How many publishers match.
@@ -368,11 +368,14 @@ impl Subscription {
         Ok(Some(self.taken(held.raw.info)))
     }
 
-    /// Takes the next message on loan: the message in shared memory, or in the memory of the subscription's device, itself; on
-    /// the host, a private copy of one that came serialized.
+    /// Takes the next message on loan: the message in shared memory, or in the memory of the subscription's device, itself; a
+    /// private copy of one that came serialized, or that lies on a device of which the program knows nothing.
     pub fn take_loaned(&self) -> Result<Option<(*mut c_void, TakenInfo)>> {
         if !self.can_loan() {
             return Err(self.cannot_loan());
+        }
+        if self.device.as_ref().is_some_and(|device| !device.lends()) {
+            return self.lend_copy();
         }
         let held = self.next();
         self.collect_losses();
@@ -414,14 +417,8 @@ impl Subscription {
     }
 
     fn cannot_loan(&self) -> Failure {
-        match &self.device {
-            Some(device) => device.cannot_loan("subscription"),
-            None => Failure::unsupported(format!(
-                "type '{}' has strings or sequences and cannot be loaned",
-                self.kind.ros_name()
-            )),
-        }
-        .about(self.subject())
+        let text = format!("type '{}' has strings or sequences and cannot be loaned", self.kind.ros_name());
+        Failure::unsupported(text).about(self.subject())
     }
 }
 

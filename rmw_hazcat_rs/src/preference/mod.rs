@@ -15,9 +15,8 @@
 //! # Who gets addresses of a device
 //!
 //! Loans in device memory are for programs that know what they are. A payload says so (an empty name in it leaves the domain to
-//! the configuration), and so can a rule of the file, with `device_loans = true`. All other endpoints on a device answer that
-//! they cannot loan messages, and rclcpp then publishes from ordinary memory: a configuration makes no program follow an
-//! address that is none.
+//! the configuration), and so can a rule of the file, with `device_loans = true`. All other programs are lent messages on the host,
+//! which are copied across: no configuration makes a program follow an address that is none.
 
 pub mod file;
 pub mod payload;
