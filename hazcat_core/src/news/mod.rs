@@ -41,13 +41,18 @@ use watch::{Hints, Watch};
 
 /// How often everything is looked at, events or not.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
-/// When a suspect is probed, each time counted from the probe before. Then the sweep takes over.
-const BACK_OFF: [Duration; 5] = [
+/// When a suspect is probed, each time counted from the probe before. Then the sweep takes over. On an overloaded machine a
+/// killed process takes tenths of a second to die.
+const BACK_OFF: [Duration; 9] = [
     Duration::ZERO,
     Duration::from_micros(100),
     Duration::from_millis(1),
+    Duration::from_millis(3),
     Duration::from_millis(10),
+    Duration::from_millis(30),
     Duration::from_millis(100),
+    Duration::from_millis(200),
+    Duration::from_millis(300),
 ];
 /// When a file that was being written is read again ...
 const READ_AGAIN: Duration = Duration::from_millis(1);
