@@ -82,7 +82,10 @@ pub(super) fn collect(
             Owner::Free => false,
             // One that left still serves those to whom it has promised its messages.
             Owner::Orphan => state == DEPARTED && flags & KEEP_ALL != 0,
-            Owner::Participant(_) => (state == ACTIVE || state == DEPARTED) && !topic.is_gone(owner),
+            // So does one that was killed: nobody writes to its memory any more.
+            Owner::Participant(_) => {
+                (state == ACTIVE || state == DEPARTED) && (flags & KEEP_ALL != 0 || !topic.is_gone(owner))
+            }
         };
         if !serves || record.flags.load(Ordering::Relaxed) & flags == 0 {
             continue;
@@ -145,6 +148,24 @@ fn notes_of(
         }
     }
     own
+}
+
+/// Position of the last message that a publisher who was killed kept for keep-all subscriptions; `None` where it kept none.
+pub(super) fn newest_kept_by_dead(topic: &Topic, publisher: PublisherIndex) -> Option<Sequence> {
+    let record = topic.publisher(publisher).filter(|record| record.flags.load(Ordering::Relaxed) & KEEP_ALL != 0)?;
+    let location = location(record)?;
+    let first = record.segments.first().map(|id| SegmentId(id.load(Ordering::Acquire))).filter(|id| id.0 != 0)?;
+    let creator = record.creator.load(Ordering::Relaxed);
+    let history = topic.segments.get(first, &topic.folder().path(first, creator))?;
+    let view = history_in(&history, &location)?;
+    let position = |position| {
+        let word = view.read(position)?;
+        let message = word.message(publisher)?;
+        let segment = segment_of(topic, record, message)?;
+        let header = segment.mapping().record::<ChunkHeader>(message.byte_offset())?;
+        word.is_number(header.number()).then(|| header.sequence())
+    };
+    (0..view.depth()).filter_map(position).max()
 }
 
 fn segment_of(topic: &Topic, record: &PublisherRecord, message: MessageRef) -> Option<Arc<Segment>> {

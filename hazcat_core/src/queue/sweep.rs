@@ -6,6 +6,7 @@
 //! once, and by one that dies in the middle: each step is taken by a compare-and-swap of an owner word that is never used
 //! twice, and doing it again changes nothing.
 
+use super::backlog;
 use super::cursors::{gather_held, Cursors};
 use super::layout::{self, Owner, PublisherRecord, DEPARTED, INACTIVE};
 use super::pool::FoundIn;
@@ -225,13 +226,21 @@ impl Departed {
     /// Those whose histories still serve a keep-all subscription that was lapped are not to be freed.
     fn keep_promises(&mut self, topic: &Topic, cursors: &Cursors) {
         let Some(slowest) = cursors.slowest_keep_all else { return };
-        for (record, place) in topic.layout().publishers().iter().zip(&mut self.0) {
-            let promised = || Sequence(record.kept_until.load(Ordering::Relaxed));
-            // SYNC publisher-active: what it promised was written before.
-            let departed = record.state.load(Ordering::Acquire) == DEPARTED;
-            let left = place.is_some_and(|owner| Owner::from_word(owner) == Owner::Orphan);
-            if departed && left && slowest < promised() {
-                *place = None;
+        for (index, record) in topic.layout().publishers().iter().enumerate() {
+            let index = PublisherIndex(index as u16);
+            let Some(owner) = self.0.get(usize::from(index.0)).copied().flatten() else { continue };
+            let promised = match Owner::from_word(owner) {
+                // SYNC publisher-active: what it promised was written before.
+                Owner::Orphan if record.state.load(Ordering::Acquire) == DEPARTED => {
+                    slowest < Sequence(record.kept_until.load(Ordering::Relaxed))
+                }
+                Owner::Participant(_) => {
+                    backlog::newest_kept_by_dead(topic, index).is_some_and(|newest| slowest <= newest)
+                }
+                _ => false,
+            };
+            if promised {
+                self.keep(index);
             }
         }
     }

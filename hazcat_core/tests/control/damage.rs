@@ -77,6 +77,8 @@ fn damage(path: &Path, older: &[u8], mapped: bool, random: &mut Random) {
         4 => drop(fs::remove_file(path)),
         5 => {
             let aside = path.with_extension("aside");
+            // It may be a pipe by now.
+            let _ = fs::remove_file(&aside);
             if fs::write(&aside, older).is_ok() {
                 let _ = fs::rename(&aside, path);
             }

@@ -115,7 +115,7 @@ impl Receiver {
         assert_eq!(sample.info().number.0, number);
         if let Some(before) = self.last.insert(sample.info().gid, number) {
             assert!(number > before, "{number} after {before}: twice or out of order");
-            assert!(!self.complete || number == before + 1, "{number} after {before}, lost {:?}", self.sub.lost());
+            assert!(!self.complete || number == before + 1, "{number} of {who} after {before}, {:?}", self.sub.lost());
             self.gaps += number - before - 1;
         }
         self.count += 1;

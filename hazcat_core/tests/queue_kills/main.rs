@@ -22,7 +22,7 @@ mod survivor;
 mod victim;
 
 use endpoints::*;
-use hazcat_core::Participant;
+use hazcat_core::{Participant, PublisherOptions};
 use std::time::{Duration, Instant};
 use support::*;
 
@@ -30,12 +30,24 @@ use support::*;
 #[test]
 fn child() {
     let Some((role, config)) = child_role() else { return };
+    // Who kills it is to know that it would have ended by itself, and no other thread of it is to go on.
+    std::panic::set_hook(Box::new(|panic| {
+        eprintln!("{panic}");
+        answer(format!("panic {}", panic.to_string().replace('\n', " ")));
+        std::process::abort();
+    }));
     let words: Vec<&str> = role.split(' ').collect();
     let number = |at: usize| words.get(at).and_then(|word: &&str| word.parse().ok()).unwrap_or(0);
     let mut random = Random::new(number(1));
     let participant = Participant::join(&config).expect("join");
     match words.first() {
         Some(&"victim") => victim::run(&participant, &mut random),
+        Some(&"generous") => {
+            let to_all = publisher(&participant, ALL, keep_all_publisher(Duration::MAX));
+            (1..=100).for_each(|number| publish(&to_all, 0, number, 64));
+            answer("ready");
+            while next_line().is_some() {}
+        }
         Some(&"survivor") => survivor::run(&participant, number(2), &mut random),
         other => panic!("{other:?}"),
     }
@@ -89,5 +101,34 @@ fn the_dead_of_before_do_not_count_for_who_joins_later() {
         here.leave();
     }
     bystander.leave();
+    root.assert_empty();
+}
+
+/// What it has published outlives a keep-all publisher, wherever in the ring it was, until keep-all subscriptions have it.
+#[test]
+fn messages_of_a_killed_keep_all_publisher_reach_who_is_lapped() {
+    let _watchdog = Watchdog::new();
+    let root = Root::new();
+    let here = root.join();
+    let mut slow = Receiver::new(&here, ALL, keep_all(), false);
+    let mut victim = Peer::started(&root, "generous");
+    victim.kill();
+    wait_until("its death is known", || root.files_in("participants").len() == 1);
+    let rushing = publisher(&here, ALL, PublisherOptions::default());
+    for number in 1..=10_000 {
+        publish(&rushing, 1, number, 16);
+    }
+    // Long enough for a sweep or two.
+    std::thread::sleep(Duration::from_millis(1200));
+    let of_victim: Vec<u64> =
+        std::iter::from_fn(|| slow.take()).filter(|(who, _)| *who == 0).map(|(_, number)| number).collect();
+    assert_eq!(of_victim, (1..=100).collect::<Vec<_>>());
+    let lost = slow.sub.take_lost().total;
+    assert_eq!(slow.count + lost, 10_100, "{} came, {lost} were counted as lost", slow.count);
+    let own = format!("-{:016x}-", here.identity().word());
+    let is_own = |path: &std::path::PathBuf| path.to_string_lossy().contains(&own);
+    wait_until("its memory is freed", || root.files_in("payload").iter().all(is_own));
+    drop((slow, rushing));
+    here.leave();
     root.assert_empty();
 }

@@ -10,11 +10,6 @@ use std::time::Duration;
 
 /// Creates and drops endpoints, publishes, takes, holds, calls services.
 pub fn run(participant: &Arc<Participant>, random: &mut Random) {
-    // Who kills it is to know that it would have ended by itself.
-    std::panic::set_hook(Box::new(|panic| {
-        answer(format!("panic {}", panic.to_string().replace('\n', " ")));
-        std::process::abort();
-    }));
     let record = NodeRecord { name: "victim".into(), namespace: "/".into(), enclave: "/".into() };
     participant.graph().add_node(record).expect("add node");
     answer(format!("ready {}", participant.identity().word()));
