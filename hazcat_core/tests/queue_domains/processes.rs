@@ -52,6 +52,19 @@ pub fn child(role: &str, config: Config) {
             answer(format!("{} {}", copies_by(&subscription), counted(&subscription, taken::PRIVATE_COPIES)));
             next_line();
         }
+        // Knows nothing of the memory in which the first messages lie.
+        "stranger" => {
+            let subscription = subscription_in(&participant, "topic", HOST);
+            answer("ready");
+            let got = loop {
+                match receive_in(&subscription, HOST).expect("no error") {
+                    Some(number) => break number,
+                    None => std::thread::yield_now(),
+                }
+            };
+            answer(format!("{got} {}", subscription.lost().total));
+            next_line();
+        }
         // Claims the first message, and never finishes.
         "stuck" => {
             let subscription = subscription_in(&participant, "topic", domain_of(argument(1)));

@@ -78,6 +78,20 @@ fn messages_cross_from_and_to_a_domain_of_another_crate() {
     assert!(matches!(register(KIND, Arc::new(Shelves)), Err(DomainError::Registered { .. })));
 }
 
+#[test]
+fn who_does_not_know_the_kind_loses_the_message_and_gets_the_next_one() {
+    let _watchdog = Watchdog::new();
+    let root = Root::new();
+    let participant = root.join();
+    let (from_shelf, from_host) =
+        (publisher_in(&participant, "topic", shelf(14)), publisher_in(&participant, "topic", HOST));
+    let mut stranger = Peer::started(&root, "stranger");
+    (1..=5).for_each(|number| send(&from_shelf, number, 100));
+    send(&from_host, 6, 100);
+    assert_eq!(stranger.answer(), "6 5");
+    assert!(stranger.finish().success());
+}
+
 fn bytes_of(subscription: &Subscription, raw: &RawSample) -> Vec<u8> {
     let mut bytes = vec![0; raw.len];
     match subscription.device(raw) {

@@ -7,9 +7,9 @@
 
 use super::find::Step;
 use super::{State, Subscription, TakeError};
-use crate::domain::{DomainId, RemoteMemory};
+use crate::domain::{AllocateError, DomainId, RemoteMemory};
 use crate::ids::{SegmentId, Sequence};
-use crate::log::warn_log;
+use crate::log::{debug_log, warn_log};
 use crate::payload::chunk::ChunkHeader;
 use crate::payload::descriptor::DeviceBytes;
 use crate::queue::copier::{self, AcrossError, Copier, Original};
@@ -22,6 +22,7 @@ use crate::ring::held;
 use crate::ring::place::{Claimant, Place, PlaceWord, PlacesView};
 use crate::ring::word::MessageRef;
 use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sys::shm_file::FileError;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -267,7 +268,8 @@ impl Subscription {
     fn wait_for(&self, original: &Taken, state: &mut State) -> Result<(), Failed> {
         let Some(bytes) = original.on_device() else { return Ok(()) };
         let domain = self.topic.domain(original.row()).ok_or(Failed::Lost)?;
-        let remote = state.devices.reach(&self.topic, domain, &bytes).map_err(|error| Failed::to(domain, error))?;
+        let remote =
+            state.devices.reach(&self.topic, domain, &bytes).map_err(|error| self.out_of_reach(domain, error))?;
         let ready = remote.wait_ready(bytes.readiness, None);
         ready.map_err(|error| self.not_copied(remote.as_ref(), &bytes, error.into()))
     }
@@ -275,10 +277,32 @@ impl Subscription {
     /// Whether trying again can help: nothing brings bytes that nobody will produce.
     fn not_copied(&self, remote: &dyn RemoteMemory, bytes: &DeviceBytes, error: AcrossError) -> Failed {
         if remote.is_poisoned(bytes.readiness) {
-            warn_log!("topic '{}': a message is lost: {error}", self.topic.key().name);
+            self.say_lost(&error);
             return Failed::Lost;
         }
         error.into()
+    }
+
+    fn out_of_reach(&self, domain: DomainId, error: Unreachable) -> Failed {
+        match error {
+            Unreachable::Bounds => Failed::Lost,
+            Unreachable::Domain(error) => {
+                self.say_lost(&error);
+                Failed::Lost
+            }
+            Unreachable::Segment(AllocateError::System(FileError::Missing { .. })) => Failed::Lost,
+            Unreachable::Segment(source) => Failed::Retry(AcrossError::Unreachable { domain, source }),
+        }
+    }
+
+    /// Says why a message is lost; loudly only once, since the next ones will probably be lost as well.
+    fn say_lost(&self, why: &dyn std::fmt::Display) {
+        let topic = &self.topic.key().name;
+        if self.said_lost.swap(true, Ordering::Relaxed) {
+            debug_log!("topic '{topic}': a message is lost: {why}");
+        } else {
+            warn_log!("topic '{topic}': a message is lost: {why}");
+        }
     }
 
     /// Copies the protected original into this subscription's own memory.
@@ -300,7 +324,8 @@ impl Subscription {
         } else {
             let bytes = original.on_device().ok_or(Failed::Lost)?;
             let domain = self.topic.domain(original.row()).ok_or(Failed::Lost)?;
-            let remote = state.devices.reach(&self.topic, domain, &bytes).map_err(|error| Failed::to(domain, error))?;
+            let remote =
+                state.devices.reach(&self.topic, domain, &bytes).map_err(|error| self.out_of_reach(domain, error))?;
             let copier = self.copier(state)?;
             let copy = copier.copy(at, header, &Original::Device(domain, remote.as_ref(), bytes));
             (copy.map_err(|error| self.not_copied(remote.as_ref(), &bytes, error))?, bytes.length)
@@ -354,21 +379,5 @@ enum Failed {
 impl<E: Into<AcrossError>> From<E> for Failed {
     fn from(error: E) -> Self {
         Self::Retry(error.into())
-    }
-}
-
-impl Failed {
-    fn to(domain: DomainId, error: Unreachable) -> Self {
-        use crate::domain::AllocateError;
-        use crate::sys::shm_file::FileError;
-        match error {
-            Unreachable::Bounds => Self::Lost,
-            Unreachable::Domain(error) => {
-                warn_log!("a message in {domain} is lost: {error}");
-                Self::Lost
-            }
-            Unreachable::Segment(AllocateError::System(FileError::Missing { .. })) => Self::Lost,
-            Unreachable::Segment(source) => Self::Retry(AcrossError::Unreachable { domain, source }),
-        }
     }
 }

@@ -206,6 +206,8 @@ pub struct Subscription {
     row: u8,
     domain: DomainId,
     copy_budget: usize,
+    /// Whether it was said that messages are lost because their memory cannot be had.
+    said_lost: AtomicBool,
     /// Messages that streams are still using after they were returned.
     returning: Arc<AtomicU32>,
     state: PrivateLock<State>,
@@ -270,6 +272,7 @@ impl Subscription {
             row,
             domain: options.domain,
             copy_budget: options.copy_budget,
+            said_lost: AtomicBool::new(false),
             returning: Arc::default(),
             state: PrivateLock::new(State {
                 cursor,
