@@ -1,8 +1,8 @@
 //! Fault points: named places in operations on shared memory at which a test kills the process.
 //!
 //! `fault_point!("topic.remove.closed")` stands between two steps of an operation that somebody else would have to finish.
-//! Without the feature `fault-points` it is nothing at all. With it, a process that called [`kill_at`] sends itself SIGKILL
-//! when it passes the point for the n-th time, and one that called [`count`] learns which points it passes and how often.
+//! Without the feature `fault-points` it is nothing at all. With it, a process that called `kill_at` sends itself SIGKILL
+//! when it passes the point for the n-th time, and one that called `count` learns which points it passes and how often.
 //!
 //! `tests/fault_points` reads the names out of the source: a point that no scenario passes, a name that is used twice, or
 //! a survivor that suffers fails it. The feature does not compile without debug assertions, so no release has it.
