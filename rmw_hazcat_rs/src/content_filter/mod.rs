@@ -1,7 +1,7 @@
 //! Content filters: which messages a subscription wants, in the filter language of DDS.
 //!
 //! A filter is parsed ([`grammar`]), its names are looked up in the message's type and its sides checked against each
-//! other ([`bind`](self::bind)), all once, when it is set. After that a message is judged where it lies: of a plain
+//! other (`bind`), all once, when it is set. After that a message is judged where it lies: of a plain
 //! message the fields in question are loaded; of a CDR stream as much is passed over as lies in front of the last field
 //! in question, and nothing is copied or allocated.
 //!

@@ -3,7 +3,7 @@
 //! | | where from | what becomes of a domain that this machine does not have |
 //! |---|---|---|
 //! | 1 | the payload in the endpoint's options ([`payload`]) | creating the endpoint fails: the program counts on it |
-//! | 2 | the first rule for the node and topic in the file that `HAZCAT_CONFIG` names ([`file`]) | a warning, and the host |
+//! | 2 | the first rule for the node and topic in the file that `HAZCAT_CONFIG` names ([`mod@file`]) | a warning, and the host |
 //! | 3 | `HAZCAT_DOMAIN` | a warning, and the host |
 //! | 4 | else: the host | |
 //!

@@ -22,7 +22,7 @@ impl Count {
     }
 }
 
-/// What [`EndpointEvents::take`] answers, one per kind of status structure.
+/// What [`super::EndpointEvents::take`] answers, one per kind of status structure.
 pub enum Status {
     /// For `rmw_liveliness_changed_status_t`.
     Liveliness(ffi::rmw_liveliness_changed_status_t),
