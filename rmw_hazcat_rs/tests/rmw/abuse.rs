@@ -58,7 +58,7 @@ fn destroyed_while_waited_for(kind: &str, other_context: bool) {
     let raw: *mut ffi::rmw_context_t = &mut *context.0;
     let node = context.node("owner");
     let (name, profile) = (c"/t".as_ptr(), qos());
-    let mut random = Random::new("pauses");
+    let (mut random, prompt) = (Random::new("pauses"), Promptness::default());
     for round in 0..times(30) {
         let mut what = For::default();
         let destroy: Box<dyn Fn() -> ffi::rmw_ret_t> = unsafe {
@@ -111,7 +111,7 @@ fn destroyed_while_waited_for(kind: &str, other_context: bool) {
                 }
             });
             begun.store(1, Ordering::Release);
-            ok(waits.wait(&mut what, Some(WATCHDOG)));
+            prompt.wait(&waits, &mut what);
         });
         let left = [what.subscriptions, what.clients, what.services, what.guard_conditions].concat();
         // (The graph may have changed before its condition was destroyed.)

@@ -14,7 +14,7 @@ unsafe impl<T> Send for Shared<T> {}
 unsafe impl<T> Sync for Shared<T> {}
 
 /// Waits while `act` runs in another thread, and long enough before that for the wait to be a sleep in most rounds.
-fn wait_during(waits: &WaitSet, what: &mut For, act: impl FnOnce()) {
+fn wait_during(prompt: &Promptness, waits: &WaitSet, what: &mut For, act: impl FnOnce()) {
     let shared = Shared(act);
     std::thread::scope(|scope| {
         scope.spawn(move || {
@@ -22,21 +22,21 @@ fn wait_during(waits: &WaitSet, what: &mut For, act: impl FnOnce()) {
             std::thread::sleep(Duration::from_micros(500));
             (shared.0)();
         });
-        ok(waits.wait(what, Some(WATCHDOG)));
+        prompt.wait(waits, what);
     });
 }
 
 #[test]
 fn messages_in_two_domains_wake_one_wait_set_of_a_third() {
     let mut contexts = [new_domain(), new_domain(), new_domain()].map(Context::new);
-    let waits = contexts[0].wait_set();
+    let (waits, prompt) = (contexts[0].wait_set(), Promptness::default());
     let nodes = [contexts[1].node("one"), contexts[2].node("two")];
     let publishers = nodes.each_ref().map(|node| node.publisher("/t", pair(), &qos()));
     let subscriptions = nodes.each_ref().map(|node| node.subscription("/t", pair(), &qos()));
     for round in 0..200 {
         let which = usize::from(round % 3 == 0);
         let mut what = For { subscriptions: subscriptions.iter().map(Subscription::data).collect(), ..For::default() };
-        wait_during(&waits, &mut what, || publishers[which].publish(&Pair { id: round, ..Pair::default() }));
+        wait_during(&prompt, &waits, &mut what, || publishers[which].publish(&Pair { id: round, ..Pair::default() }));
         assert_eq!(what.subscriptions[which], subscriptions[which].data());
         assert!(what.subscriptions[1 - which].is_null(), "the other one is not ready");
         let mut message = Pair::default();
@@ -64,10 +64,10 @@ fn a_stream_from_another_domain_arrives_without_a_gap() {
                 }
             }
         });
-        let (mut message, mut next) = (Pair::default(), 0);
+        let (mut message, mut next, prompt) = (Pair::default(), 0, Promptness::default());
         while next < COUNT {
             let mut what = For { subscriptions: vec![subscription.data()], ..For::default() };
-            ok(waits.wait(&mut what, Some(WATCHDOG)));
+            prompt.wait(&waits, &mut what);
             while subscription.take(&mut message) {
                 assert_eq!(message.id, next);
                 next += 1;
@@ -81,12 +81,13 @@ fn requests_and_replies_of_another_context_wake() {
     let (mut here, mut there) = (Context::new(new_domain()), Context::new(new_domain()));
     let (waits, node) = (here.wait_set(), there.node("there"));
     let (client, service) = (node.client("/s", ask()), node.service("/s", ask()));
+    let prompt = Promptness::default();
     let (client_data, service_data) = unsafe { ((*client.0).data, (*service.0).data) };
     for id in 0..50 {
         let both = || For { clients: vec![client_data], services: vec![service_data], ..For::default() };
         let mut what = both();
         let mut number = 0;
-        wait_during(&waits, &mut what, || {
+        wait_during(&prompt, &waits, &mut what, || {
             let request = Pair { id, ..Pair::default() };
             ok(unsafe { rmw_send_request(client.0, std::ptr::from_ref(&request).cast(), &mut number) });
         });
@@ -96,7 +97,7 @@ fn requests_and_replies_of_another_context_wake() {
         ok(unsafe { rmw_take_request(service.0, &mut header, std::ptr::from_mut(&mut request).cast(), &mut taken) });
         assert!(taken && request.id == id && header.request_id.sequence_number == number);
         let mut what = both();
-        wait_during(&waits, &mut what, || {
+        wait_during(&prompt, &waits, &mut what, || {
             let reply = Text::of("yes");
             let reply: *const c_void = std::ptr::from_ref(&reply).cast();
             ok(unsafe { rmw_send_response(service.0, &mut header.request_id, reply.cast_mut()) });
@@ -116,9 +117,10 @@ fn events_and_guard_conditions_of_another_context_wake() {
     let shallow = ffi::rmw_qos_profile_t { depth: 1, ..qos() };
     let subscription = node.subscription("/t", pair(), &shallow);
     let mut event = subscription_event(&subscription, ffi::RMW_EVENT_MESSAGE_LOST);
+    let prompt = Promptness::default();
     for round in 1..=20 {
         let mut what = For { events: vec![std::ptr::from_mut(&mut *event).cast()], ..For::default() };
-        wait_during(&waits, &mut what, || (0..2).for_each(|_| publisher.publish(&Pair::default())));
+        wait_during(&prompt, &waits, &mut what, || (0..2).for_each(|_| publisher.publish(&Pair::default())));
         let status: ffi::rmw_message_lost_status_t = take(&event);
         assert_eq!(status.total_count, round);
         assert!(subscription.take(&mut Pair::default()));
@@ -129,6 +131,6 @@ fn events_and_guard_conditions_of_another_context_wake() {
     while waits.wait(&mut waited(), Some(Duration::from_millis(100))) == OK {}
     let mut what = waited();
     let mut made = None;
-    wait_during(&waits, &mut what, || made = Some(node.publisher("/new", pair(), &qos())));
+    wait_during(&prompt, &waits, &mut what, || made = Some(node.publisher("/new", pair(), &qos())));
     assert_eq!(what.guard_conditions, [data]);
 }

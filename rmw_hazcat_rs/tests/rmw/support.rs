@@ -269,6 +269,34 @@ pub fn duration(time: Duration) -> ffi::rmw_time_t {
     ffi::rmw_time_t { sec: time.as_secs(), nsec: time.subsec_nanos().into() }
 }
 
+/// Whether waits are ended by whoever makes something ready. One that nobody rings ends as well, since every process looks
+/// again once a second, so a single wait cannot tell; most of many must be quicker than that, however busy the machine is.
+#[derive(Default)]
+pub struct Promptness {
+    quick: AtomicU32,
+    all: AtomicU32,
+}
+
+impl Promptness {
+    pub fn wait(&self, waits: &WaitSet, what: &mut For) {
+        self.wait_for(waits, what, Some(WATCHDOG));
+    }
+
+    pub fn wait_for(&self, waits: &WaitSet, what: &mut For, timeout: Option<Duration>) {
+        let start = Instant::now();
+        ok(waits.wait(what, timeout));
+        self.all.fetch_add(1, Ordering::Relaxed);
+        self.quick.fetch_add(u32::from(start.elapsed() < Duration::from_millis(300)), Ordering::Relaxed);
+    }
+}
+
+impl Drop for Promptness {
+    fn drop(&mut self) {
+        let (quick, all) = (self.quick.load(Ordering::Relaxed), self.all.load(Ordering::Relaxed));
+        assert!(std::thread::panicking() || quick * 2 > all, "of {all} waits only {quick} were ended by a ring");
+    }
+}
+
 impl WaitSet {
     /// Waits; what is not ready is null afterwards.
     pub fn wait(&self, what: &mut For, timeout: Option<Duration>) -> ffi::rmw_ret_t {

@@ -47,11 +47,12 @@ fn a_trigger_ends_an_endless_wait() {
     let mut context = Context::new(new_domain());
     let (waits, guard, idle) = (context.wait_set(), Guard::new(&mut context), Guard::new(&mut context));
     let data = unsafe { (*guard.0).data };
+    let prompt = Promptness::default();
     for _ in 0..100 {
         let mut what = For { guard_conditions: vec![unsafe { (*idle.0).data }, data], ..For::default() };
         std::thread::scope(|scope| {
             scope.spawn(|| guard.trigger());
-            ok(waits.wait(&mut what, None));
+            prompt.wait_for(&waits, &mut what, None);
         });
         assert_eq!(what.guard_conditions, [std::ptr::null_mut(), data]);
         // The wait has taken the trigger.
@@ -80,10 +81,10 @@ fn messages_from_another_thread_arrive_without_a_gap() {
                 }
             }
         });
-        let (mut message, mut next) = (Pair::default(), 0);
+        let (mut message, mut next, prompt) = (Pair::default(), 0, Promptness::default());
         while next < COUNT {
             let mut what = For { subscriptions: vec![subscription.data()], ..For::default() };
-            ok(waits.wait(&mut what, Some(WATCHDOG)));
+            prompt.wait(&waits, &mut what);
             while subscription.take(&mut message) {
                 assert_eq!(message.id, next);
                 next += 1;
@@ -101,15 +102,16 @@ fn two_wait_sets_on_one_subscription_both_wake() {
     let subscription = node.subscription("/t", pair(), &qos());
     struct Shared<T>(T);
     unsafe impl<T> Send for Shared<T> {}
+    let prompt = Promptness::default();
     for _ in 0..50 {
         std::thread::scope(|scope| {
             for set in &sets {
-                let shared = Shared((set, subscription.data()));
+                let (prompt, shared) = (&prompt, Shared((set, subscription.data())));
                 scope.spawn(move || {
                     let shared = shared;
                     let (set, data) = shared.0;
                     let mut what = For { subscriptions: vec![data], ..For::default() };
-                    ok(set.wait(&mut what, Some(WATCHDOG)));
+                    prompt.wait(set, &mut what);
                 });
             }
             std::thread::sleep(Duration::from_micros(300));
