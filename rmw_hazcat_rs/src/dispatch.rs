@@ -136,14 +136,18 @@ impl Dispatcher {
 
     /// Ends the thread and waits for that, unless it is the one that calls. Idempotent.
     pub fn stop(&self) {
+        if self.is_forked() {
+            // The thread is the parent's: here there is nothing to wait for, and what it had locked stays locked.
+            if let Ok(mut thread) = self.thread.try_lock() {
+                std::mem::forget(thread.take());
+            }
+            return;
+        }
         self.shared.stop.store(true, Ordering::Release);
         self.shared.wake.trigger();
         let thread = lock(&self.thread).take();
         if let Some(thread) = thread {
-            if self.is_forked() {
-                // The thread is the parent's; here there is nothing to wait for.
-                std::mem::forget(thread);
-            } else if !self.is_current_thread() && thread.join().is_err() {
+            if !self.is_current_thread() && thread.join().is_err() {
                 log(Severity::Error, format_args!("the dispatcher's thread has panicked"));
             }
         }

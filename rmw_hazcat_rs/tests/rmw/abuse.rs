@@ -138,6 +138,38 @@ fn clients_services_and_guard_conditions_are_destroyed_while_they_are_waited_for
     destroyed_while_waited_for("service", true);
 }
 
+/// rclcpp's executors do not own the guard conditions that they wait for: one that goes just before the wait begins ends it,
+/// and what lies in its place by then stays as it is.
+#[test]
+fn a_guard_condition_is_destroyed_before_it_is_waited_for() {
+    let mut context = Context::new(new_domain());
+    let (waits, node) = (context.wait_set(), context.node("owner"));
+    let raw: *mut ffi::rmw_context_t = &mut *context.0;
+    for kind in ["guard condition", "graph"] {
+        let data = unsafe {
+            if kind == "graph" {
+                let other = rmw_create_node(raw, c"other".as_ptr(), c"/".as_ptr());
+                let data = (*rmw_node_get_graph_guard_condition(other)).data;
+                ok(rmw_destroy_node(other));
+                data
+            } else {
+                let made = rmw_create_guard_condition(raw);
+                let data = (*made).data;
+                ok(rmw_destroy_guard_condition(made));
+                data
+            }
+        };
+        // (Not by calloc, which does not take what was freed last.)
+        let zeros = |size| [0_u8; 200][..size].to_vec();
+        let others: Vec<Vec<u8>> = (1..200).map(zeros).collect();
+        let mut what = For { guard_conditions: vec![data], ..For::default() };
+        ok(waits.wait(&mut what, Some(WATCHDOG)));
+        assert_eq!(what.guard_conditions, [std::ptr::null_mut::<c_void>()]);
+        assert!(others.iter().flatten().all(|byte| *byte == 0));
+    }
+    drop(node);
+}
+
 /// One publisher used by several threads, one subscription by several others: every message arrives once, whole, and the
 /// messages of a thread in their order.
 #[test]
