@@ -58,7 +58,8 @@ pub extern "C" fn fake_cuda_capture(stream: usize, on: bool) {
 
 /// What CUDA's documentation calls potentially unsafe.
 pub(crate) fn may_disturb_a_capture(name: &str) -> bool {
-    name.starts_with("cuMem") || matches!(name, "cuStreamSynchronize" | "cuStreamQuery" | "cuEventQuery" | "cuStreamCreate")
+    name.starts_with("cuMem")
+        || matches!(name, "cuStreamSynchronize" | "cuStreamQuery" | "cuEventQuery" | "cuStreamCreate")
 }
 
 /// How often this process did what it must not.

@@ -95,6 +95,11 @@ pub(crate) fn is_host(state: &State, at: u64) -> bool {
     at < REGISTERED && !state.reserved.iter().any(|(from, len)| *from <= at && at < from + *len as u64)
 }
 
+/// Whether host memory is page-locked: what is not, the driver has read, or written, when a call returns.
+pub(crate) fn is_registered(state: &State, at: usize, len: usize) -> bool {
+    state.registered.iter().any(|(from, registered)| *from <= at && at + len <= from + registered.len)
+}
+
 fn exportable_memory(device: i32, len: usize) -> Result<File, u32> {
     let name = CString::new(format!("fake-cuda-{device}-{len}")).map_err(|_| INVALID_VALUE)?;
     let file = unsafe { memfd_create(name.as_ptr(), 1) };

@@ -74,6 +74,13 @@ impl Stream {
         Ok(())
     }
 
+    fn wait(&self) {
+        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        while queue.busy || !queue.work.is_empty() {
+            queue = self.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
     fn is_idle(&self) -> bool {
         let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
         !queue.busy && queue.work.is_empty()
@@ -97,12 +104,7 @@ fn find(handle: usize) -> Result<Shared, u32> {
 /// Waits for all streams, as calls do that the documentation does not say it of: also for those that wait for a word.
 pub(crate) fn wait_for_all() {
     let streams: Vec<_> = state().streams.values().cloned().collect();
-    for stream in streams {
-        let mut queue = stream.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        while queue.busy || !queue.work.is_empty() {
-            queue = stream.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
-        }
-    }
+    streams.iter().for_each(|stream| stream.wait());
 }
 
 /// Submits what touches memory: addresses are looked up when it is done, not before.
@@ -234,11 +236,7 @@ driver! {
 
     fn cuStreamSynchronize(stream: usize) {
         let stream = find(stream)?;
-        let mut queue = stream.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        while queue.busy || !queue.work.is_empty() {
-            queue = stream.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
-        }
-        drop(queue);
+        stream.wait();
         ended(stream.device)
     }
 
@@ -249,11 +247,32 @@ driver! {
     }
 
     fn cuMemcpyHtoDAsync_v2(to: u64, from: *const c_void, len: usize, stream: usize) {
-        submit_copy(stream, Side::Device(to), Side::Host(from as u64), len)
+        let is_ordinary = {
+            let state = state();
+            memory::is_host(&state, from as u64) && !memory::is_registered(&state, from as usize, len)
+        };
+        if !is_ordinary {
+            return submit_copy(stream, Side::Device(to), Side::Host(from as u64), len);
+        }
+        // Ordinary memory has been read when the call returns, and may be used again.
+        let bytes = unsafe { std::slice::from_raw_parts(from.cast::<u8>(), len) }.to_vec();
+        let stream = find(stream)?;
+        let device = stream.device;
+        stream.submit(move || {
+            let to = memory::reach(&state(), device, to, bytes.len(), true)?;
+            unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), to, bytes.len()) };
+            Ok(())
+        })
     }
 
     fn cuMemcpyDtoHAsync_v2(to: *mut c_void, from: u64, len: usize, stream: usize) {
-        submit_copy(stream, Side::Host(to as u64), Side::Device(from), len)
+        submit_copy(stream, Side::Host(to as u64), Side::Device(from), len)?;
+        let is_registered = memory::is_registered(&state(), to as usize, len);
+        if !is_registered {
+            // Ordinary memory has been written when the call returns.
+            find(stream)?.wait();
+        }
+        Ok(())
     }
 
     fn cuMemcpyDtoDAsync_v2(to: u64, from: u64, len: usize, stream: usize) {
