@@ -11,9 +11,11 @@ use std::time::Duration;
 
 const PART: &str = "HAZCAT_TEST_PART";
 
-/// Starts this binary again, to run only the ignored test `part`.
+/// Starts this binary again, to run only the ignored test `part`; or the one that `HAZCAT_TEST_PEER` names, which was built at
+/// another ROS 2 level.
 pub fn start(part: &str, domain: usize) -> Process {
-    let child = Command::new(std::env::current_exe().unwrap())
+    let peer = std::env::var_os("HAZCAT_TEST_PEER").map(std::path::PathBuf::from);
+    let child = Command::new(peer.unwrap_or_else(|| std::env::current_exe().unwrap()))
         .args(["--exact", &format!("processes::{part}"), "--ignored", "--nocapture"])
         .env(PART, domain.to_string())
         .stdout(Stdio::null())
