@@ -221,14 +221,8 @@ impl Publisher {
     /// Publishes a message that is serialized already. One of a plain type is decoded first, so that it can lie in any memory
     /// and be lent to subscriptions; unless it cannot be decoded, which is for them to find out.
     pub fn publish_serialized(&self, stream: &[u8]) -> Result<()> {
-        if self.kind.is_plain() {
-            let message = PrivateMessage::new(&self.kind).map_err(|failure| failure.about(self.subject()))?;
-            let at = message.as_ptr().as_ptr().cast::<c_void>();
-            // SAFETY: a fresh message of this type.
-            if unsafe { self.kind.deserialize(stream, at) }.is_ok() {
-                // SAFETY: as above, now with the content of the stream.
-                return unsafe { self.publish(at) };
-            }
+        if self.kind.is_plain() && self.publish_decoded(stream)? {
+            return Ok(());
         }
         let mut loan = self.core.loan(encoding::CDR_PADDING + stream.len()).map_err(|error| loan_failure(&error))?;
         let Some((padding, rest)) = loan.split_at_mut_checked(encoding::CDR_PADDING) else {
@@ -240,6 +234,32 @@ impl Publisher {
         self.core.count_copied_in(Passage::Copied, encoding::CDR_PADDING + stream.len());
         self.show_publication();
         Ok(())
+    }
+
+    /// Publishes a plain message out of its serialized form; `false` if that is none.
+    fn publish_decoded(&self, stream: &[u8]) -> Result<bool> {
+        if self.device.is_some() {
+            let message = PrivateMessage::new(&self.kind).map_err(|failure| failure.about(self.subject()))?;
+            let at = message.as_ptr().as_ptr().cast::<c_void>();
+            // SAFETY: a fresh message of this type.
+            if unsafe { self.kind.deserialize(stream, at) }.is_err() {
+                return Ok(false);
+            }
+            // SAFETY: as above, now with the content of the stream.
+            unsafe { self.publish_on_device(at) }?;
+            return Ok(true);
+        }
+        let size = self.kind.size_of();
+        let mut loan = self.core.loan(size).map_err(|error| loan_failure(&error))?;
+        // SAFETY: a plain message is initialised whatever its bytes are: decoding only writes to it. The chunk has its size and
+        // alignment, and is nobody else's.
+        if unsafe { self.kind.deserialize(stream, loan.as_mut_ptr().cast()) }.is_err() {
+            return Ok(false);
+        }
+        self.core.publish(loan, &self.meta(encoding::PLAIN)).or_error(|| self.subject())?;
+        self.core.count_copied_in(Passage::Serialized, size);
+        self.show_publication();
+        Ok(true)
     }
 
     /// Lends a message in shared memory, or in the memory of the publisher's device to a program that knows of it. Its content is unspecified (zeros, or an
