@@ -6,6 +6,7 @@
 //! | `endpoints.rs` | the topics, and what must hold of everything received |
 //! | `victim.rs`, `survivor.rs` | what the processes do |
 //! | `storm.rs` | hundreds of kills among survivors; `HAZCAT_LONG=1`: ten thousand |
+//! | `steps.rs` | one publish, one take: stopped after every instruction, killed at any |
 //! | here | everybody killed, and who comes next |
 //!
 //! On `all` everything is keep-all: every message of every publisher must arrive, without a gap, up to the last one of a
@@ -17,6 +18,7 @@
 mod support;
 
 mod endpoints;
+mod steps;
 mod storm;
 mod survivor;
 mod victim;
@@ -48,6 +50,7 @@ fn child() {
             answer("ready");
             while next_line().is_some() {}
         }
+        Some(&"stepped") => steps::run(&participant, words.get(1).copied().unwrap_or_default(), number(2)),
         Some(&"survivor") => survivor::run(&participant, number(2), &mut random),
         other => panic!("{other:?}"),
     }
