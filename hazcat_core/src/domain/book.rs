@@ -15,6 +15,9 @@ const MIN_SEGMENT_BYTES: usize = 64 << 10;
 const PAGE: usize = 4096;
 /// Most pieces a segment is cut into.
 const MAX_PIECES: u32 = 1 << 15;
+/// Pieces for which there is room in the books from the start: how many are in use at a time depends on chance, and that
+/// should not decide whether a message costs an allocation.
+pub(crate) const USUAL_PIECES: usize = 128;
 /// Size classes: eight per power of two, over 30 bits of units.
 const CLASSES: usize = 8 * 32;
 
@@ -87,8 +90,8 @@ impl<S: SegmentMemory> SegmentBook<S> {
             budget,
             used: 0,
             segments: Vec::new(),
-            tickets: Vec::new(),
-            free_tickets: Vec::new(),
+            tickets: Vec::with_capacity(USUAL_PIECES),
+            free_tickets: Vec::with_capacity(USUAL_PIECES),
             cached: vec![Vec::new(); CLASSES],
         }
     }
@@ -161,7 +164,12 @@ impl<S: SegmentMemory> SegmentBook<S> {
     pub fn deallocate(&mut self, allocation: Allocation) {
         let (class, _) = size_class((allocation.capacity / CHUNK_UNIT) as u32);
         match self.cached.get_mut(class) {
-            Some(cached) => cached.push(allocation),
+            Some(cached) => {
+                if cached.capacity() == 0 {
+                    cached.reserve(USUAL_PIECES);
+                }
+                cached.push(allocation);
+            }
             None => self.give_piece_back(allocation),
         }
     }

@@ -9,6 +9,7 @@ use super::device::DeviceSide;
 use super::layout::PublisherRecord;
 use super::publisher::Waits;
 use super::topic::Topic;
+use crate::domain::book::USUAL_PIECES;
 use crate::domain::host::HostAllocator;
 use crate::domain::{AllocateError, Allocation, DomainAllocator};
 use crate::history::HistoryView;
@@ -108,7 +109,7 @@ impl Pool {
             device: None,
             found_in: FoundIn::Ring,
             publisher,
-            published: VecDeque::with_capacity(128),
+            published: VecDeque::with_capacity(USUAL_PIECES),
             removed: Vec::with_capacity(64),
             held: Vec::with_capacity(64),
             waits,
@@ -118,7 +119,7 @@ impl Pool {
             last_bytes: 0,
             last_total: 0,
             dropped: 0,
-            loans: Vec::new(),
+            loans: Vec::with_capacity(USUAL_PIECES),
             on_loan: 0,
             last_loan: PUBLISHERS_SO_FAR.fetch_add(1, Ordering::Relaxed) << 40,
         }
