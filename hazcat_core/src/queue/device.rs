@@ -59,6 +59,7 @@ impl DeviceSide {
         if place.load(Ordering::Relaxed) != id.0 {
             // SYNC segment-id
             place.store(id.0, Ordering::Release);
+            fault_point!("device.segment-named");
         }
         Some(id)
     }

@@ -125,6 +125,7 @@ impl Publisher {
         let place = loan.allocation.byte_offset() + HEADER_BYTES;
         let descriptor = own.and_then(|segment| segment.mapping().record::<DeviceDescriptorLayout>(place));
         descriptor.ok_or(corrupt)?.write(&bytes);
+        fault_point!("publish.described");
         Ok(())
     }
 }
