@@ -498,7 +498,7 @@ fn generation_of(word: u64) -> Option<u64> {
 }
 
 /// Whether one generation follows the other, round the wrap as well.
-fn is_later(generation: u64, than: u64) -> bool {
+pub(crate) fn is_later(generation: u64, than: u64) -> bool {
     let ahead = generation.wrapping_sub(than) & Identity::MAX_GENERATION;
     ahead != 0 && ahead <= Identity::MAX_GENERATION / 2
 }

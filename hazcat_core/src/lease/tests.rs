@@ -143,3 +143,21 @@ fn the_domain_is_full_at_the_limit() {
     assert!(first.is_alive(last.identity()));
     assert!(matches!(Lease::acquire(&directory), Err(LeaseError::Full { .. })));
 }
+
+#[test]
+fn generations_wrap_around() {
+    let root = TestRoot::new();
+    let directory = Directory::open_or_create(&root.config()).expect("directory");
+    let keeper = take(&directory);
+    let file = shm_file::open(&directory.lease_path(), Access::ReadWrite).expect("open");
+    write_generation(&file, 1, Identity::MAX_GENERATION - 1).expect("write");
+    let mut former = Vec::new();
+    for expected in [Identity::MAX_GENERATION, 1, 2] {
+        let lease = take(&directory);
+        assert_eq!((lease.identity().index(), lease.identity().generation()), (1, expected));
+        assert!(keeper.is_alive(lease.identity()));
+        assert!(former.iter().all(|who| !keeper.is_alive(*who)));
+        former.push(lease.identity());
+        lease.release(&directory);
+    }
+}

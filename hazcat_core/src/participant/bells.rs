@@ -301,7 +301,7 @@ impl Bells {
                 return Ok(());
             }
             // A successor of `who` is there already.
-            Some((mapped, _)) if mapped.generation() > who.generation() => return Err(missing()),
+            Some((mapped, _)) if crate::lease::is_later(mapped.generation(), who.generation()) => return Err(missing()),
             _ => {}
         }
         let file = shm_file::open(&path, Access::ReadWrite)?;

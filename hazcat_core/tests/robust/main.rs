@@ -6,6 +6,7 @@
 
 mod corruption;
 mod exhaustion;
+mod long_life;
 mod namespaces;
 mod permissions;
 #[path = "../support/mod.rs"]
@@ -18,12 +19,16 @@ use support::{child_role, Watchdog};
 #[test]
 fn child() {
     let Some((role, config)) = child_role() else { return };
-    let _watchdog = Watchdog::with_patience(std::time::Duration::from_secs(900));
+    let _watchdog = Watchdog::with_patience(std::time::Duration::from_secs(24 * 3600));
     let (role, argument) = role.split_once(' ').unwrap_or((&role, ""));
     match role {
         "use-everything" => corruption::use_everything(&config, argument.parse().expect("a seed")),
         "write-to-a-sample" => permissions::write_to_a_sample(&config),
         "live-in-a-container" => namespaces::live_in_a_container(&config, argument),
+        "come-and-go" => long_life::come_and_go(&config, argument),
+        "outlive" => long_life::outlive(),
+        "stay" => long_life::stay(),
+        "keep-busy" => long_life::keep_busy(&config, argument),
         "go-short" => exhaustion::go_short(&config, argument),
         other => panic!("no role {other}"),
     }
