@@ -432,3 +432,19 @@ fn a_segment_that_its_killed_publisher_never_named_is_removed() {
     wait_until("the orphan is removed", || !orphan.exists());
     assert!(named.exists());
 }
+
+#[test]
+fn removed_folders_are_made_anew_by_who_needs_them() {
+    let _watchdog = Watchdog::new();
+    let root = Root::new();
+    let here = root.join();
+    for folder in ["topics", "payload"] {
+        let _ = std::fs::remove_dir_all(here.directory().path().join(folder));
+        let name = format!("without {folder}");
+        let sub = subscription(&here, &name, keep_last(10));
+        let publisher = publisher(&here, &name, PublisherOptions::default());
+        let _ = std::fs::remove_dir_all(here.directory().path().join("payload"));
+        publish(&publisher, 1, 1, 64);
+        assert_eq!(take_numbers(&sub), [1], "{name}");
+    }
+}

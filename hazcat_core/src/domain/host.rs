@@ -95,7 +95,7 @@ impl DomainAllocator for HostAllocator {
         self.book.allocate(bytes, |len| {
             let id = SegmentId::random();
             let path = names.path(id, owner.word());
-            Ok(Segment::create(&path, names.directory.own_file_mode(), len, id, owner)?)
+            Ok(names.make(|| Segment::create(&path, names.directory.own_file_mode(), len, id, owner))?)
         })
     }
 

@@ -240,7 +240,7 @@ impl Topic {
             // A link, a pipe: nobody can have that open as a topic.
             Err(FileError::Corrupt { .. }) if shm_file::remove_impostor(path) => return Ok(Attempt::Again),
             Err(FileError::Missing { .. }) => {
-                return match create(path, key, wished_capacity, mode) {
+                return match folder.make(|| create(path, key, wished_capacity, mode)) {
                     Ok(()) | Err(FileError::Exists { .. }) => Ok(Attempt::Again),
                     Err(error) => Err(fail(error)),
                 };

@@ -54,7 +54,8 @@ pub fn use_everything(config: &Config, seed: u64) {
         let worker = scope.spawn(move || work(participant, &mut Random::new(seed), stop, pause));
         while let Some(line) = next_line() {
             pause.store(true, Ordering::Relaxed);
-            answer(talk_to_oneself(participant, &line));
+            let said = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| talk_to_oneself(participant, &line)));
+            answer(said.unwrap_or_else(|_| "a panic".into()));
             pause.store(false, Ordering::Relaxed);
         }
         stop.store(true, Ordering::Relaxed);

@@ -61,6 +61,8 @@ pub fn come_and_go(config: &Config, argument: &str) {
             live_briefly(config, &mut random);
             lives += 1;
         }
+        // The news thread of the last one may still be letting go.
+        wait_until("all is unmapped", || Usage::now().mappings == 0);
         let usage = Usage::now();
         answer(format!("{lives} {} {} {}", usage.descriptors, usage.mappings, usage.resident));
     }

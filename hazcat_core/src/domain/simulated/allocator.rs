@@ -58,7 +58,7 @@ impl DomainAllocator for SimulatedAllocator {
         let allocation = self.book.allocate(bytes, |len| {
             let id = SegmentId::random();
             let path = folder.path(id, owner.word());
-            Ok(SimulatedSegment::create(&path, folder.directory.own_file_mode(), len, id, device)?)
+            Ok(folder.make(|| SimulatedSegment::create(&path, folder.directory.own_file_mode(), len, id, device))?)
         })?;
         self.device.counters.allocations.fetch_add(1, Ordering::Relaxed);
         Ok(allocation)
