@@ -7,7 +7,6 @@ use super::{
 use crate::directory::Directory;
 use crate::sys::ofd_lock::{self, LockKind};
 use crate::sys::shm_file::{self, FileError};
-use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::sync::PoisonError;
@@ -99,44 +98,4 @@ impl Lease {
         files.push(HeldFile { file: guarded, id });
         Ok(true)
     }
-
-    /// Closes lease files that somebody removed or replaced, once all who hold a byte of them have theirs in the present one
-    /// too: else each removal would cost a descriptor for ever.
-    pub(crate) fn let_go_of_former_files(&self) {
-        let superfluous: Vec<FileId> = {
-            let files = self.files.read().unwrap_or_else(PoisonError::into_inner);
-            let Some((last, former)) = files.split_last() else { return };
-            let Ok(present) = last.file.get() else { return };
-            let all_moved = |held: &&HeldFile| {
-                held.id != last.id && held.file.get().is_ok_and(|old| all_moved(old, present).unwrap_or(false))
-            };
-            former.iter().filter(all_moved).map(|held| held.id).collect()
-        };
-        if !superfluous.is_empty() {
-            let mut files = self.files.write().unwrap_or_else(PoisonError::into_inner);
-            files.retain(|held| !superfluous.contains(&held.id));
-        }
-    }
-}
-
-/// Whether everybody else who holds a byte of `old` holds the same one of `present`, under the same identity.
-fn all_moved(old: &File, present: &File) -> io::Result<bool> {
-    // First: who has gone through the gate of the old one, while it had the name, holds its byte when the gate is free. Who
-    // comes to the gate later finds that the name means another file.
-    if ofd_lock::is_locked_by_another(old, GATE, 1)? {
-        return Ok(false);
-    }
-    let mut from = 0;
-    while let Some(byte) = ofd_lock::first_locked_by_another(old, from, GATE - from)? {
-        let generation = |file: &File| {
-            let index = u32::try_from(byte).map_err(|_| io::ErrorKind::InvalidData)?;
-            io::Result::Ok(generation_of(read_word(file, super::generation_at(index))?))
-        };
-        let (there, here) = (generation(old)?, generation(present)?);
-        if there.is_none() || there != here || !ofd_lock::is_locked_by_another(present, byte, 1)? {
-            return Ok(false);
-        }
-        from = byte + 1;
-    }
-    Ok(true)
 }

@@ -384,7 +384,6 @@ impl News {
             Ok(false) => {}
             Err(error) => debug_log!("the lease cannot be repaired: {error}"),
         }
-        core.lease.let_go_of_former_files();
         match core.bells.restore_own() {
             Ok(true) => {
                 warn_log!("{} was removed; made anew", core.directory.bells_path(core.identity).display());

@@ -62,21 +62,12 @@ pub fn unlock(file: &File, byte: u64) -> io::Result<()> {
 /// # Errors
 /// What the system answers.
 pub fn is_locked_by_another(file: &File, start: u64, length: u64) -> io::Result<bool> {
-    Ok(first_locked_by_another(file, start, length)?.is_some())
-}
-
-/// The first of `length` bytes from `start` that another description holds a lock on.
-///
-/// # Errors
-/// What the system answers.
-pub fn first_locked_by_another(file: &File, start: u64, length: u64) -> io::Result<Option<u64>> {
     if length == 0 {
-        return Ok(None); // The system would take it for "to the end of the file".
+        return Ok(false); // The system would take it for "to the end of the file".
     }
     let mut record = record(libc::F_WRLCK, start, length);
     fcntl(file, FcntlArg::F_OFD_GETLK(&mut record))?;
-    let locked = libc::c_int::from(record.l_type) != libc::F_UNLCK;
-    Ok(locked.then(|| u64::try_from(record.l_start).unwrap_or(start).max(start)))
+    Ok(libc::c_int::from(record.l_type) != libc::F_UNLCK)
 }
 
 #[cfg(test)]
@@ -105,8 +96,6 @@ mod tests {
         assert!(try_lock(&second, 8, LockKind::Exclusive).expect("lock"));
         assert!(is_locked_by_another(&second, 7, 1).expect("probe"));
         assert!(is_locked_by_another(&second, 0, 100).expect("probe"));
-        assert_eq!(first_locked_by_another(&second, 0, 100).expect("probe"), Some(7));
-        assert_eq!(first_locked_by_another(&second, 8, 100).expect("probe"), None);
         assert!(!is_locked_by_another(&first, 7, 1).expect("probe"), "through the holder's description: not locked");
         drop(first);
         assert!(!is_locked_by_another(&second, 0, 100).expect("probe"));
