@@ -243,6 +243,69 @@ mod tests {
         assert!(missing.contains("/nowhere/hazcat.toml"), "{missing}");
     }
 
+    /// Changed and made-up texts: read or refused with the file's name, without a panic. `HAZCAT_SEED` repeats a run.
+    #[test]
+    fn no_text_makes_it_panic() {
+        const PIECES: [&str; 16] = [
+            "[[endpoint]]",
+            "[endpoint]",
+            "\n",
+            "domain",
+            " = ",
+            "'sim:0'",
+            "\"",
+            "'",
+            "node",
+            "topic = '/**/[a'",
+            "kind",
+            "#",
+            "\u{e9}",
+            "\\u12",
+            "{",
+            "=",
+        ];
+        const VALID: &str = include_str!("../../../docs/hazcat.toml");
+        let seed = std::env::var("HAZCAT_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or_else(|| {
+            std::time::SystemTime::now()
+                .duration_since(std::time::UNIX_EPOCH)
+                .map_or(1, |now| now.as_nanos() as u64 | 1)
+        });
+        println!("HAZCAT_SEED={seed}");
+        let mut state: u64 = seed;
+        // xorshift64 (Marsaglia, 2003)
+        let mut below = |limit: usize| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            (state % limit as u64) as usize
+        };
+        let (mut read, mut refused) = (0, 0);
+        for _ in 0..3000 {
+            let mut text: Vec<char> = if below(4) == 0 { Vec::new() } else { VALID.chars().collect() };
+            for _ in 0..=below(6) {
+                let (at, len) = (below(text.len() + 1), below(9));
+                let piece = PIECES[below(PIECES.len())].chars();
+                match below(3) {
+                    0 => drop(text.splice(at..at, piece)),
+                    1 => drop(text.splice(at..text.len().min(at + len), piece)),
+                    _ => text.truncate(at.max(text.len() / 2)),
+                }
+            }
+            let text: String = text.into_iter().collect();
+            match parse(&text) {
+                Ok(file) => {
+                    read += 1;
+                    domain_of(&file, Side::Publisher, "/robot/camera_left", "/robot/image");
+                }
+                Err(error) => {
+                    refused += 1;
+                    assert!(error.to_string().contains("/etc/hazcat.toml, line "), "{error}");
+                }
+            }
+        }
+        assert!(read > 0 && refused > 0, "{read} read, {refused} refused");
+    }
+
     /// `docs/configuration.md` shows the file `docs/hazcat.toml`.
     #[test]
     fn the_example_is_understood() {
