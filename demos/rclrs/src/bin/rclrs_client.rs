@@ -4,19 +4,40 @@ use rclrs::*;
 use ros_env::example_interfaces::action::{Fibonacci, Fibonacci_Goal};
 use ros_env::example_interfaces::srv::{AddTwoInts, AddTwoInts_Request, AddTwoInts_Response};
 use std::error::Error;
+use std::future::Future;
+use std::time::Duration;
+
+/// Longest wait for an answer. rclrs 0.8 notes a request after it has sent it, and drops an answer that is quicker than that
+/// (`Client::call`, `ActionClientBoard::request_goal`).
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Asks until there is an answer.
+async fn answer_to<T, F>(ask: impl Fn() -> Result<F, RclrsError>, logger: &Logger) -> Result<T, RclrsError>
+where
+    F: Future<Output = T>,
+{
+    loop {
+        match async_std::future::timeout(PATIENCE, ask()?).await {
+            Ok(answer) => return Ok(answer),
+            Err(_) => log_warn!(logger, "no answer within {PATIENCE:?}, asking again"),
+        }
+    }
+}
 
 type Outcome = Result<(), Box<dyn Error + Send + Sync>>;
 
 async fn call_service(client: Client<AddTwoInts>, logger: &Logger) -> Outcome {
     client.notify_on_service_ready().await?;
-    let response: AddTwoInts_Response = client.call(AddTwoInts_Request { a: 40, b: 2 })?.await?;
+    let ask = || client.call::<_, AddTwoInts_Response>(AddTwoInts_Request { a: 40, b: 2 });
+    let response = answer_to(ask, logger).await??;
     log_info!(logger, "Result of add_two_ints: {}", response.sum);
     Ok(())
 }
 
 async fn send_goal(client: ActionClient<Fibonacci>, logger: &Logger) -> Outcome {
     client.notify_on_server_ready().await?;
-    let goal = client.request_goal(Fibonacci_Goal { order: 5 }).await.ok_or("the goal was rejected")?;
+    let ask = || client.try_request_goal(Fibonacci_Goal { order: 5 });
+    let goal = answer_to(ask, logger).await?.ok_or("the goal was rejected")?;
     let GoalClient { mut feedback, result, .. } = goal;
     // The result may overtake the last feedback, which is another topic: whatever comes until the result is shown.
     let feedback_logger = logger.clone();
