@@ -8,6 +8,9 @@ import threading
 import time
 from pathlib import Path
 
+# Those that have not been stopped.
+_running = []
+
 
 class Process:
     """A running program whose output is collected line by line; it and all its children end with the `with` block."""
@@ -21,6 +24,7 @@ class Process:
             stderr=subprocess.STDOUT, text=True, errors='replace', start_new_session=True)
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
+        _running.append(self)
 
     def _read(self):
         for line in self._process.stdout:
@@ -42,6 +46,25 @@ class Process:
     def output(self):
         return '\n'.join(self.lines)
 
+    def evidence(self):
+        """What this process and those that run beside it have printed, and where their threads are: the other may be the culprit."""
+        processes = [self, *(other for other in _running if other is not self)]
+        return '\n'.join(
+            f'--- {process.name} ({process.state()}):\n{process.output}' for process in processes if process is self or process.lines)
+
+    def state(self):
+        """Ended, and how, or what each thread waits for."""
+        if not self.running():
+            return f'ended with {self._process.returncode}'
+        threads = []
+        for task in (task for pid in [self.pid, *descendants(self.pid)] for task in sorted(Path(f'/proc/{pid}/task').glob('*'))):
+            try:
+                name, state = (task / 'comm').read_text().strip(), (task / 'stat').read_text().rpartition(')')[2].split()[0]
+                threads.append(f'{name} {state} {(task / "wchan").read_text()}')
+            except OSError:
+                pass  # it has ended meanwhile, or is not ours to look at
+        return 'running; ' + ', '.join(threads)
+
     def wait_for(self, text, timeout=60):
         """The first line, among those not yet looked at by this method, that contains `text`."""
         deadline = time.monotonic() + timeout
@@ -49,9 +72,9 @@ class Process:
             try:
                 line = self._new.get(timeout=max(0.0, deadline - time.monotonic()))
             except queue.Empty:
-                raise AssertionError(f'{self.name}: no {text!r} within {timeout} s:\n{self.output}') from None
+                raise AssertionError(f'{self.name}: no {text!r} within {timeout} s:\n{self.evidence()}') from None
             if line is None:
-                raise AssertionError(f'{self.name} ended without {text!r}:\n{self.output}')
+                raise AssertionError(f'{self.name} ended without {text!r}:\n{self.evidence()}')
             if text in line:
                 return line
 
@@ -60,7 +83,7 @@ class Process:
         try:
             code = self._process.wait(timeout)
         except subprocess.TimeoutExpired:
-            raise AssertionError(f'{self.name}: still running after {timeout} s:\n{self.output}') from None
+            raise AssertionError(f'{self.name}: still running after {timeout} s:\n{self.evidence()}') from None
         self._reader.join(5)
         return code
 
@@ -92,6 +115,8 @@ class Process:
         self.kill()
         self._process.wait()
         self._reader.join(5)
+        if self in _running:
+            _running.remove(self)
         return self._process.returncode
 
     def _signal(self, number):

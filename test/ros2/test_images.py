@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from pathlib import Path
 from subprocess import run as start
 
@@ -82,7 +83,7 @@ def test_programs_that_know_nothing_are_put_on_devices_by_a_file(programs, prefi
     environment = {**ros, 'HAZCAT_CONFIG': str(rules), 'HAZCAT_LOG': 'info', 'ROS_DISABLE_LOANED_MESSAGES': '0'}
     script = Path(__file__).parent / 'programs' / 'images.py'
     viewer = node(programs, 'viewer', 'three_viewer', count=5)
-    with Process(viewer, environment) as ear, Process(['python3', script, '/three/image'], environment) as mouth:
+    with Process(viewer, environment) as ear, Process([sys.executable, script, '/three/image'], environment) as mouth:
         assert ear.wait(60) == 0, ear.output
         assert [where for _, where, right in seen(ear) if right == 'right'] == ['host'] * 5
         line = f"on topic '/three/image': messages in memory domain sim:0, simulated device 0 (asked for by {rules}, line 3"
