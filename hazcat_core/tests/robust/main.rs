@@ -7,6 +7,7 @@
 mod corruption;
 mod exhaustion;
 mod long_life;
+mod meetings;
 mod namespaces;
 mod permissions;
 #[path = "../support/mod.rs"]
@@ -26,6 +27,7 @@ fn child() {
         "write-to-a-sample" => permissions::write_to_a_sample(&config),
         "live-in-a-container" => namespaces::live_in_a_container(&config, argument),
         "come-and-go" => long_life::come_and_go(&config, argument),
+        "come-together" => meetings::come_together(&config, argument.parse().expect("a seed")),
         "outlive" => long_life::outlive(),
         "stay" => long_life::stay(),
         "keep-busy" => long_life::keep_busy(&config, argument),

@@ -324,6 +324,14 @@ impl Peer {
         self.process.wait().expect("wait")
     }
 
+    /// Closes its input, and waits for what it has to say at the end.
+    pub fn finish_with_answer(&mut self) -> String {
+        self.stdin = None;
+        let said = self.answer();
+        assert!(self.finish().success());
+        said
+    }
+
     /// Whether it has ended, and how.
     pub fn try_wait(&mut self) -> Option<ExitStatus> {
         self.process.try_wait().expect("wait")
