@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use hazcat_core::graph::{EndpointKind, EndpointView, GraphSnapshot};
 use hazcat_core::participant::Participant;
 use hazcat_core::sys::clock::monotonic_nanos;
+use hazcat_core::sys::thread;
 use hazcat_core::wait::{GuardCondition, WaitSet, Waitable};
 
 use crate::arrivals::ArrivalWatch;
@@ -72,7 +73,25 @@ struct Watches {
     generation: u64,
     /// The generation that the thread works with.
     in_use: u64,
+    /// What the thread waits for, while it does not wait: callbacks run then, which may take any time.
+    idle: Option<Vec<Arc<ArrivalWatch>>>,
+    /// Whose callback the thread is calling; only compared.
+    calling: usize,
+    /// Threads that wait for the thread to let go of a watch.
+    waiting: usize,
     stopped: bool,
+}
+
+impl Watches {
+    /// Has the thread let go of `watch`, as far as that is possible now; answers whether it has.
+    fn let_go(&mut self, watch: &Arc<ArrivalWatch>, generation: u64) -> bool {
+        if self.stopped || self.in_use >= generation {
+            return true;
+        }
+        let Some(idle) = &mut self.idle else { return false };
+        idle.retain(|other| !Arc::ptr_eq(other, watch));
+        self.calling != Arc::as_ptr(watch) as usize
+    }
 }
 
 struct Shared {
@@ -85,7 +104,7 @@ struct Shared {
     timed: Mutex<Vec<Weak<dyn Timed>>>,
     timed_changed: AtomicBool,
     watches: Mutex<Watches>,
-    watches_taken_over: Condvar,
+    watches_let_go: Condvar,
 }
 
 /// See the module.
@@ -109,21 +128,19 @@ impl Dispatcher {
             timed: Mutex::default(),
             timed_changed: AtomicBool::new(false),
             watches: Mutex::default(),
-            watches_taken_over: Condvar::new(),
+            watches_let_go: Condvar::new(),
         });
         let mut wait_set = WaitSet::new(participant).or_error(|| "cannot start the dispatcher".to_owned())?;
         // It is in no hurry that would be worth a busy processor.
         wait_set.set_spin(Duration::ZERO);
         let thread = {
             let (shared, participant) = (Arc::clone(&shared), Arc::downgrade(participant));
-            std::thread::Builder::new()
-                .name("hazcat-dispatch".to_owned())
-                .spawn(move || {
-                    let snapshot = || participant.upgrade().map(|participant| participant.graph().snapshot());
-                    let shared = Finishing(shared);
-                    shared.0.run(wait_set, &snapshot);
-                })
-                .or_error(|| "cannot start the dispatcher".to_owned())?
+            thread::spawn("hazcat-dispatch", move || {
+                let snapshot = || participant.upgrade().map(|participant| participant.graph().snapshot());
+                let shared = Finishing(shared);
+                shared.0.run(wait_set, &snapshot);
+            })
+            .or_error(|| "cannot start the dispatcher".to_owned())?
         };
         let thread_id = thread.thread().id();
         Ok(Arc::new(Self {
@@ -221,7 +238,8 @@ impl Dispatcher {
         self.shared.wake.trigger();
     }
 
-    /// Ends that; when this returns the thread has let go of it (unless it is the one that calls).
+    /// Ends that; when this returns the thread has let go of it (unless it is the one that calls). It waits for a callback of
+    /// this watch, and for no other: that one may be waiting for a lock that the caller has.
     pub fn remove_watch(&self, watch: &Arc<ArrivalWatch>) {
         let mut watches = lock(&self.shared.watches);
         watches.items.retain(|other| !Arc::ptr_eq(other, watch));
@@ -231,12 +249,14 @@ impl Dispatcher {
         if self.is_current_thread() || self.is_forked() {
             return;
         }
-        while watches.in_use < generation && !watches.stopped {
-            watches = match self.shared.watches_taken_over.wait(watches) {
+        watches.waiting += 1;
+        while !watches.let_go(watch, generation) {
+            watches = match self.shared.watches_let_go.wait(watches) {
                 Ok(watches) => watches,
                 Err(poisoned) => poisoned.into_inner(),
             };
         }
+        watches.waiting -= 1;
     }
 }
 
@@ -257,12 +277,11 @@ impl Drop for Dispatcher {
 
 impl Shared {
     fn run(&self, wait_set: WaitSet, snapshot: &dyn Fn() -> Option<Arc<GraphSnapshot>>) {
-        let mut watched: Vec<Arc<ArrivalWatch>> = Vec::new();
         let mut graph_due: Option<Instant> = None;
         let mut time_due: Option<Instant> = None;
         let mut not_before = Instant::now();
         while !self.stop.load(Ordering::Acquire) {
-            self.take_over_watches(&mut watched);
+            let watched = self.take_over_watches();
             let due = graph_due.into_iter().chain(time_due).min();
             let timeout = due.map(|due| due.saturating_duration_since(Instant::now()));
             {
@@ -276,6 +295,7 @@ impl Shared {
                     return;
                 }
             }
+            self.put_down_watches(watched);
             self.wake.take();
             if self.graph_changed.swap(false, Ordering::AcqRel) && graph_due.is_none() {
                 graph_due = Some(not_before);
@@ -294,36 +314,60 @@ impl Shared {
             if self.timed_changed.swap(false, Ordering::AcqRel) || look_at_time {
                 time_due = self.look_at_time();
             }
-            for watch in &watched {
-                watch.dispatch();
-            }
+            self.dispatch_arrivals();
             if self.deliveries.swap(false, Ordering::AcqRel) {
-                for observer in self.live_observers() {
-                    observer.deliver();
-                }
+                self.for_observers(|observer| observer.deliver());
             }
         }
     }
 
-    fn take_over_watches(&self, watched: &mut Vec<Arc<ArrivalWatch>>) {
-        let watches = lock(&self.watches);
+    /// What to wait for now.
+    fn take_over_watches(&self) -> Vec<Arc<ArrivalWatch>> {
+        let mut watches = lock(&self.watches);
+        let watched = watches.idle.take().unwrap_or_default();
         if watches.in_use == watches.generation {
-            return;
+            return watched;
         }
-        let old = std::mem::replace(watched, watches.items.clone());
+        let new = watches.items.clone();
         let generation = watches.generation;
         drop(watches);
         // Before anybody is told: letting go may end a subscription.
-        drop(old);
-        lock(&self.watches).in_use = generation;
-        self.watches_taken_over.notify_all();
+        drop(watched);
+        self.change_watches(|watches| watches.in_use = generation);
+        new
+    }
+
+    /// From here on until it waits again, the thread keeps nobody's watch but the one whose callback it calls.
+    fn put_down_watches(&self, watched: Vec<Arc<ArrivalWatch>>) {
+        self.change_watches(|watches| watches.idle = Some(watched));
+    }
+
+    fn dispatch_arrivals(&self) {
+        // One that moves to an earlier place meanwhile, because another one went, is not passed over for long: it is still ready
+        // when the thread is to wait.
+        for index in 0.. {
+            let mut watches = lock(&self.watches);
+            let Some(watch) = watches.idle.as_ref().and_then(|idle| idle.get(index)).cloned() else { break };
+            watches.calling = Arc::as_ptr(&watch) as usize;
+            drop(watches);
+            watch.dispatch();
+            drop(watch);
+            self.change_watches(|watches| watches.calling = 0);
+        }
+    }
+
+    /// Changes what those who wait for the thread to let go of a watch look at.
+    fn change_watches(&self, change: impl FnOnce(&mut Watches)) {
+        let mut watches = lock(&self.watches);
+        change(&mut watches);
+        if watches.waiting > 0 {
+            self.watches_let_go.notify_all();
+        }
     }
 
     fn follow_graph(&self, snapshot: &GraphSnapshot) {
         let view = GraphView::new(snapshot);
-        for observer in self.live_observers() {
-            observer.on_graph(&view);
-        }
+        self.for_observers(|observer| observer.on_graph(&view));
     }
 
     /// Looks at the time for all who asked for it; answers when to do so again.
@@ -333,12 +377,16 @@ impl Shared {
         Instant::now().checked_add(Duration::from_nanos(due.saturating_sub(monotonic_nanos())))
     }
 
-    fn live_observers(&self) -> Vec<Arc<dyn Observer>> {
-        lock(&self.observers).iter().filter_map(Weak::upgrade).collect()
+    /// Calls `each` with every observer that still exists; keeps none of the others meanwhile.
+    fn for_observers(&self, each: impl Fn(&dyn Observer)) {
+        let observers = lock(&self.observers).clone();
+        observers.iter().filter_map(Weak::upgrade).for_each(|observer| each(&*observer));
     }
 
     fn finish(&self) {
-        lock(&self.watches).stopped = true;
-        self.watches_taken_over.notify_all();
+        let idle = lock(&self.watches).idle.take();
+        // Before anybody is told.
+        drop(idle);
+        self.change_watches(|watches| watches.stopped = true);
     }
 }

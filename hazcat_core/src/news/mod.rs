@@ -25,10 +25,10 @@ use crate::log::{debug_log, warn_log};
 use crate::participant::Core;
 use crate::sys::fork::ForkGuarded;
 use crate::sys::shm_file::FileError;
+use crate::sys::thread;
 use nix::errno::Errno;
 use nix::poll::{ppoll, PollFd, PollFlags};
 use nix::sys::eventfd::{EfdFlags, EventFd};
-use nix::sys::signal::{SigSet, SigmaskHow};
 use nix::sys::time::TimeSpec;
 use std::collections::BTreeMap;
 use std::io;
@@ -469,17 +469,12 @@ impl NewsThread {
         let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
         let stop = Arc::new(ForkGuarded::open(|| EventFd::from_flags(flags))?);
         let stopped = Arc::clone(&stop);
-        // The application's signals are for its own threads: ours begins with all of them blocked.
-        let before = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK);
-        let spawned = std::thread::Builder::new().name("hazcat-news".into()).spawn(move || {
+        let handle = thread::spawn("hazcat-news", move || {
             if let Ok(stop) = stopped.get() {
                 news.run(stop);
             }
-        });
-        if let Ok(before) = before {
-            let _ = before.thread_set_mask();
-        }
-        Ok(Self { stop, handle: spawned? })
+        })?;
+        Ok(Self { stop, handle })
     }
 
     /// Ends the thread and waits for it, unless this is the thread itself (a listener may drop the last participant).

@@ -12,3 +12,4 @@ pub mod random;
 pub mod reservation;
 pub mod seqpacket;
 pub mod shm_file;
+pub mod thread;

@@ -329,3 +329,28 @@ fn a_context_is_shut_down_while_others_create() {
         ok(unsafe { rmw_context_fini(context.get()) });
     }
 }
+
+/// A program that waits for SIGTERM with `sigwait` has blocked it in its own threads; it must not end because of ours.
+#[test]
+fn threads_of_ours_take_no_signals() {
+    let context = Context::new(new_domain());
+    let mut looked_at = Vec::new();
+    // A thread gives itself its name.
+    until("both threads", || {
+        for task in std::fs::read_dir("/proc/self/task").unwrap() {
+            // Threads of other tests end meanwhile.
+            let Ok(status) = std::fs::read_to_string(task.unwrap().path().join("status")) else { continue };
+            let field = |name| status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default().trim();
+            if !field("Name:").starts_with("hazcat-") {
+                continue;
+            }
+            let blocked = u64::from_str_radix(field("SigBlk:"), 16).unwrap();
+            for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGALRM, libc::SIGUSR1] {
+                assert!(blocked & 1 << (signal - 1) != 0, "{} takes signal {signal}", field("Name:"));
+            }
+            looked_at.push(field("Name:").to_owned());
+        }
+        ["hazcat-news", "hazcat-dispatch"].iter().all(|name| looked_at.iter().any(|other| other == name))
+    });
+    drop(context);
+}

@@ -8,7 +8,7 @@ use rmw_hazcat_rs::abi::client::rmw_send_request;
 use rmw_hazcat_rs::abi::event::{rmw_event_set_callback, rmw_publisher_event_init};
 use rmw_hazcat_rs::ffi;
 use std::ffi::c_void;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 unsafe extern "C" fn count(data: *const c_void, events: usize) {
@@ -197,4 +197,40 @@ fn who_waits_for_an_event_wakes_after_its_callback() {
     told_when_woken(&waits, &mut refused, || node.publisher("/t", pair(), &lazy));
     let (mut here, mut there) = (subscription_event(&shallow, ffi::RMW_EVENT_LIVELINESS_CHANGED), Vec::new());
     told_when_woken(&waits, &mut here, || there.push(node.publisher("/t", pair(), &qos())));
+}
+
+/// A program may hold a lock when it ends one callback, or destroys an entity, and want the same lock in another callback: only
+/// the callback that ends is waited for.
+#[test]
+fn who_ends_a_callback_does_not_wait_for_other_callbacks() {
+    struct Gate {
+        entered: AtomicBool,
+        open: AtomicBool,
+    }
+    unsafe extern "C" fn pass(data: *const c_void, _: usize) {
+        let gate = unsafe { &*data.cast::<Gate>() };
+        gate.entered.store(true, Ordering::SeqCst);
+        until("the gate's opening", || gate.open.load(Ordering::SeqCst));
+    }
+    let mut context = Context::new(new_domain());
+    let node = context.node("locks");
+    let publisher = node.publisher("/t", pair(), &qos());
+    let gate = Gate { entered: AtomicBool::new(false), open: AtomicBool::new(false) };
+    let blocked = node.subscription("/t", pair(), &qos());
+    let [ended, destroyed] = [(); 2].map(|()| node.subscription("/other", pair(), &qos()));
+    let counter = AtomicUsize::new(0);
+    let set = |subscription: &Subscription<'_>, callback| unsafe {
+        ok(rmw_subscription_set_on_new_message_callback(subscription.0, callback, address(&counter)));
+    };
+    set(&ended, Some(count));
+    set(&destroyed, Some(count));
+    let at = std::ptr::from_ref(&gate).cast();
+    ok(unsafe { rmw_subscription_set_on_new_message_callback(blocked.0, Some(pass), at) });
+    publisher.publish(&Pair::default());
+    until("the callback", || gate.entered.load(Ordering::SeqCst));
+    let start = std::time::Instant::now();
+    set(&ended, None);
+    drop(destroyed);
+    assert!(start.elapsed() < WATCHDOG / 2, "it waited for the other callback");
+    gate.open.store(true, Ordering::SeqCst);
 }

@@ -124,7 +124,7 @@ impl Keeper {
     fn running(&'static self) -> Result<MutexGuard<'static, State>, CudaError> {
         let mut state = self.state();
         if state.thread.is_none_or(|mark| mark.check().is_err()) {
-            let thread = std::thread::Builder::new().name("hazcat-cuda".into()).spawn(|| self.run());
+            let thread = crate::sys::thread::spawn("hazcat-cuda", || self.run());
             thread.map_err(|error| CudaError::ours("thread", &error.to_string()))?;
             state.thread = Some(ForkMark::here());
         }

@@ -36,7 +36,7 @@ pub(super) fn watch(record: &Arc<SegmentRecord>, mark: Mark) -> Result<(), CudaE
     let mut guard = state();
     let state = guard.get_or_insert_default();
     if state.thread.is_none_or(|mark| mark.check().is_err()) {
-        let thread = std::thread::Builder::new().name("hazcat-rescue".into()).spawn(run);
+        let thread = crate::sys::thread::spawn("hazcat-rescue", run);
         thread.map_err(|error| CudaError::ours("thread", &error.to_string()))?;
         *state = State { thread: Some(ForkMark::here()), waited_for: Vec::new() };
     }

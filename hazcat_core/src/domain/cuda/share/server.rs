@@ -44,7 +44,7 @@ pub(super) fn start(directory: &Directory, number: u64) -> Result<(), FileError>
             }
         }
     };
-    let thread = std::thread::Builder::new().name("hazcat-share".into()).spawn(run);
+    let thread = crate::sys::thread::spawn("hazcat-share", run);
     thread.map(drop).map_err(|error| {
         let _ = std::fs::remove_file(&path);
         FileError::from_io(&path, 0, error)
