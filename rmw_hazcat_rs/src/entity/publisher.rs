@@ -174,9 +174,8 @@ impl Publisher {
     }
 
     pub(super) fn meta(&self, encoding: u32) -> MessageMeta {
-        let now = clock::now_nanos();
         // On a topic nothing is answered, so the place of the correlation holds when the message expires.
-        MessageMeta { encoding, source_timestamp: now, correlation: self.qos.expiry(now) }
+        MessageMeta { encoding, source_timestamp: clock::now_nanos(), correlation: self.qos.expiry() }
     }
 
     #[inline]

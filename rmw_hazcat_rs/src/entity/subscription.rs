@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use hazcat_core::graph::{EndpointKind, EndpointRecord};
 use hazcat_core::queue::Passage;
+use hazcat_core::sys::clock::monotonic_nanos;
 use hazcat_core::wait::LocalBell;
 use hazcat_core::{FilterFn, Gid, PublisherInfo, RawSample, SampleInfo, SubscriptionOptions, TakeError, Waitable};
 
@@ -507,8 +508,9 @@ fn parse_filter(
     Ok(Some((Box::new(move |encoding, payload| filter.passes(encoding, payload)), texts)))
 }
 
+/// By the clock that nobody sets: a command must not come to life again, nor die, because the time of day was corrected.
 fn is_expired(info: &SampleInfo) -> bool {
-    info.correlation != 0 && info.correlation <= clock::now_nanos()
+    info.correlation != 0 && u64::try_from(info.correlation).is_ok_and(|expiry| expiry <= monotonic_nanos())
 }
 
 /// Most messages that lie unread.

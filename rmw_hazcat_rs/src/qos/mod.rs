@@ -13,6 +13,8 @@ pub use profile::QosError;
 pub use span::{time_nanos, Span};
 pub use traits::{Policy, Traits};
 
+use hazcat_core::sys::clock::monotonic_nanos;
+
 /// How many messages are kept.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum History {
@@ -84,10 +86,10 @@ impl Qos {
         }
     }
 
-    /// When a message published at `now` expires, both in nanoseconds since the epoch; zero for never.
-    pub fn expiry(&self, now: i64) -> i64 {
+    /// When a message that is published now expires, in nanoseconds of the monotonic clock; zero for never.
+    pub fn expiry(&self) -> i64 {
         match self.lifespan.nanos() {
-            Some(nanos) => now.saturating_add(i64::try_from(nanos).unwrap_or(i64::MAX)).max(1),
+            Some(nanos) => i64::try_from(monotonic_nanos().saturating_add(nanos)).unwrap_or(i64::MAX),
             None => 0,
         }
     }

@@ -69,3 +69,40 @@ fn a_late_subscription_gets_nothing_that_has_expired() {
     assert_eq!(message.id, 2);
     assert!(!subscription.take(&mut message));
 }
+
+/// What the calling thread's time of day is ahead of the machine's, in seconds.
+mod time_of_day {
+    use std::cell::Cell;
+
+    thread_local! {
+        pub static AHEAD: Cell<i64> = const { Cell::new(0) };
+    }
+
+    /// The C library's, for all of this program.
+    #[no_mangle]
+    unsafe extern "C" fn clock_gettime(clock: libc::clockid_t, time: *mut libc::timespec) -> libc::c_int {
+        let code = unsafe { libc::syscall(libc::SYS_clock_gettime, clock, time) };
+        if code == 0 && clock == libc::CLOCK_REALTIME {
+            unsafe { (*time).tv_sec += AHEAD.get() };
+        }
+        code as libc::c_int
+    }
+}
+
+/// A robot's clock is set when it has found a network: by years, at times.
+#[test]
+fn setting_the_clock_neither_ends_nor_prolongs_a_message() {
+    let mut context = Context::new(new_domain());
+    let node = context.node("clock");
+    let long = ffi::rmw_qos_profile_t { lifespan: duration(Duration::from_secs(100)), ..qos() };
+    let (lasting, brief) = (node.publisher("/long", pair(), &long), node.publisher("/short", pair(), &short_lived()));
+    let [kept, expired] = ["/long", "/short"].map(|topic| node.subscription(topic, pair(), &qos()));
+    let mut message = Pair::default();
+    lasting.publish(&Pair { id: 1, ..Pair::default() });
+    time_of_day::AHEAD.set(1_000_000);
+    assert!(kept.take(&mut message), "the clock was put forward");
+    brief.publish(&Pair { id: 2, ..Pair::default() });
+    time_of_day::AHEAD.set(0);
+    std::thread::sleep(SPAN * 2);
+    assert!(!expired.take(&mut message), "the clock was put back");
+}
