@@ -31,6 +31,8 @@ pub struct Config {
     /// Longest time that a wait looks around before it sleeps ([`WaitSet::new`](crate::WaitSet::new)), at most a second. Default:
     /// 100 microseconds, or nothing where there is one processor.
     pub spin: Duration,
+    /// Whether to survive files that others cut short ([`crate::sys::bus_error`]), by a handler for SIGBUS. Default true.
+    pub handle_sigbus: bool,
     /// Accepts a `root` that is not a tmpfs: files there may be written back to a disk. Default false.
     pub allow_any_file_system: bool,
 }
@@ -46,6 +48,7 @@ impl Default for Config {
             use_inotify: true,
             copy_wait: Duration::from_millis(2),
             spin: default_spin(),
+            handle_sigbus: true,
             allow_any_file_system: false,
         }
     }
@@ -80,7 +83,7 @@ pub struct ConfigError {
 impl Config {
     /// The default, changed by `HAZCAT_ROOT` (absolute path), `HAZCAT_GROUP` (numeric group id; mode becomes 0770 unless
     /// set), `HAZCAT_MODE` (octal), `HAZCAT_NO_INOTIFY` (1, true or yes: poll), `HAZCAT_COPY_WAIT_US` and `HAZCAT_SPIN_US`
-    /// (microseconds).
+    /// (microseconds), `HAZCAT_SIGBUS` (0, false or no: leave SIGBUS alone).
     ///
     /// # Errors
     /// Names the variable that is malformed; none is ignored.
@@ -111,13 +114,16 @@ impl Config {
                 .filter(|mode| mode & !0o777 == 0 && mode & 0o700 == 0o700)
                 .ok_or_else(|| error("HAZCAT_MODE", &value, EXPECTED))?;
         }
-        if let Some(value) = get("HAZCAT_NO_INOTIFY") {
-            config.use_inotify = match value.to_str() {
-                Some("1" | "true" | "yes") => false,
-                Some("0" | "false" | "no") => true,
-                _ => return Err(error("HAZCAT_NO_INOTIFY", &value, "1, true, yes, 0, false or no")),
-            };
-        }
+        let yes_or_no = |name, default: bool| match get(name) {
+            None => Ok(default),
+            Some(value) => match value.to_str() {
+                Some("1" | "true" | "yes") => Ok(true),
+                Some("0" | "false" | "no") => Ok(false),
+                _ => Err(error(name, &value, "1, true, yes, 0, false or no")),
+            },
+        };
+        config.use_inotify = !yes_or_no("HAZCAT_NO_INOTIFY", !config.use_inotify)?;
+        config.handle_sigbus = yes_or_no("HAZCAT_SIGBUS", config.handle_sigbus)?;
         let microseconds = |name, default: Duration| {
             let Some(value) = get(name) else { return Ok(default) };
             let wait = value.to_str().and_then(|text| text.trim().parse().ok()).map(Duration::from_micros);
@@ -149,7 +155,8 @@ mod tests {
     fn variables_are_understood() {
         let config = from(&[("HAZCAT_ROOT", "/x"), ("HAZCAT_GROUP", "12"), ("HAZCAT_NO_INOTIFY", "1")]).expect("valid");
         assert_eq!((config.root, config.group, config.mode), (PathBuf::from("/x"), Some(12), 0o770));
-        assert!(!config.use_inotify);
+        assert!(!config.use_inotify && config.handle_sigbus);
+        assert!(!from(&[("HAZCAT_SIGBUS", "0")]).expect("valid").handle_sigbus);
         assert_eq!(from(&[("HAZCAT_COPY_WAIT_US", "70")]).expect("valid").copy_wait, Duration::from_micros(70));
         assert_eq!(from(&[("HAZCAT_SPIN_US", "0")]).expect("valid").spin, Duration::ZERO);
         assert_eq!(from(&[("HAZCAT_SPIN_US", "7000000")]).expect("valid").spin, MOST_SPIN);
@@ -166,6 +173,7 @@ mod tests {
             ("HAZCAT_MODE", "0600"),
             ("HAZCAT_MODE", "7777"),
             ("HAZCAT_NO_INOTIFY", "maybe"),
+            ("HAZCAT_SIGBUS", "on"),
             ("HAZCAT_COPY_WAIT_US", "2ms"),
             ("HAZCAT_SPIN_US", "abc"),
             ("HAZCAT_SPIN_US", "-1"),

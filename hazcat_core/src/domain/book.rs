@@ -102,6 +102,11 @@ impl<S: SegmentMemory> SegmentBook<S> {
         self.segments.get(index as usize).map(|own| &own.segment)
     }
 
+    /// Puts a segment of the same length in the place of another, which comes back; the pieces in use stay in use.
+    pub fn replace_segment(&mut self, index: u32, new: S) -> Option<S> {
+        self.segments.get_mut(index as usize).map(|own| std::mem::replace(&mut own.segment, new))
+    }
+
     /// All segments.
     pub fn segments(&self) -> impl Iterator<Item = &S> {
         self.segments.iter().map(|own| &own.segment)

@@ -7,8 +7,10 @@ use super::book::{SegmentBook, SegmentMemory};
 use super::folder::SegmentFolder;
 use super::{AllocateError, Allocation, CopyError, DomainAllocator, DomainId, MemoryDomain, RemoteMemory};
 use crate::ids::{Identity, SegmentId};
+use crate::log::warn_log;
 use crate::payload::segment::Segment;
 use crate::ring::word::CHUNK_UNIT;
+use crate::sys::shm_file::FileError;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -55,12 +57,50 @@ pub struct HostAllocator {
     names: SegmentFolder,
     owner: Identity,
     book: SegmentBook<Segment>,
+    /// Segments whose files were cut short: loans and messages in them are still in use here.
+    former: Vec<Segment>,
 }
+
+/// Most segments of an allocator that are made anew while something in them is in use.
+const MOST_FORMER: usize = 64;
 
 impl HostAllocator {
     /// An allocator without any segment yet; the first is made by the first allocation.
     pub fn new(names: SegmentFolder, owner: Identity, budget: usize) -> Self {
-        Self { names, owner, book: SegmentBook::new(budget) }
+        Self { names, owner, book: SegmentBook::new(budget), former: Vec::new() }
+    }
+
+    /// Makes one segment anew whose file somebody has cut short: another file, the same index, the same pieces in use. What was
+    /// in it is lost, but for those who have its addresses. Answers which; `None` where all are whole.
+    ///
+    /// # Errors
+    /// [`AllocateError::System`]; the segment stays as it is then.
+    pub fn renew_one_cut(&mut self) -> Result<Option<u32>, AllocateError> {
+        let cut = self.book.segments().enumerate().find(|(_, segment)| segment.mapping().is_cut());
+        let Some((index, id, len)) = cut.map(|(index, segment)| (index as u32, segment.id(), segment.mapping().len()))
+        else {
+            return Ok(None);
+        };
+        let path = self.names.path(id, self.owner.word());
+        if self.former.len() >= MOST_FORMER {
+            return Err(FileError::Corrupt { path, what: "cut short by somebody, again and again" }.into());
+        }
+        // Its memory may be wanted for the new one.
+        let _ = std::fs::remove_file(&path);
+        let new = make_segment(&self.names, self.owner, len)?;
+        warn_log!("{} was cut short by somebody: the messages in it are lost", path.display());
+        self.former.extend(self.book.replace_segment(index, new));
+        Ok(Some(index))
+    }
+
+    /// Whether a segment's file was cut short, and something of it missed.
+    pub fn is_cut(&self, index: u32) -> bool {
+        self.segment(index).is_none_or(|segment| segment.mapping().is_cut())
+    }
+
+    /// Lets go of what was made anew. For when nobody has an address in it.
+    pub fn forget_former(&mut self) {
+        self.former.clear();
     }
 
     /// Mapping of a segment.
@@ -84,6 +124,12 @@ impl HostAllocator {
     }
 }
 
+fn make_segment(names: &SegmentFolder, owner: Identity, len: usize) -> Result<Segment, AllocateError> {
+    let id = SegmentId::random();
+    let path = names.path(id, owner.word());
+    Ok(names.make(|| Segment::create(&path, names.directory.own_file_mode(), len, id, owner))?)
+}
+
 impl DomainAllocator for HostAllocator {
     fn domain(&self) -> DomainId {
         DomainId::HOST
@@ -91,12 +137,8 @@ impl DomainAllocator for HostAllocator {
 
     #[inline]
     fn allocate(&mut self, bytes: usize) -> Result<Allocation, AllocateError> {
-        let (names, owner) = (&self.names, self.owner);
-        self.book.allocate(bytes, |len| {
-            let id = SegmentId::random();
-            let path = names.path(id, owner.word());
-            Ok(names.make(|| Segment::create(&path, names.directory.own_file_mode(), len, id, owner))?)
-        })
+        let Self { names, owner, book, .. } = self;
+        book.allocate(bytes, |len| make_segment(names, *owner, len))
     }
 
     #[inline]

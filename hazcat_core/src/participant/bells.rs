@@ -5,7 +5,8 @@
 //! stays mapped while somebody rings in it or holds an [`OwnBell`].
 //!
 //! A file that somebody removes is made anew ([`Bells::restore_own`]) and takes the place of the old one under the sleepers;
-//! peers notice that the name means another file when they next look at the participant.
+//! peers notice that the name means another file when they next look at the participant. The same goes for a file that was cut
+//! short; who has rung in what was lost of it maps it again.
 
 use super::liveness::Liveness;
 use super::shared_slot::SharedSlot;
@@ -13,6 +14,7 @@ use crate::directory::Directory;
 use crate::doorbell;
 use crate::ids::Identity;
 use crate::lease::MAX_PARTICIPANTS;
+use crate::sys::bus_error;
 use crate::sys::fork::ForkGuarded;
 use crate::sys::futex;
 use crate::sys::mapping::{Access, Mapping, SharedRecord};
@@ -202,17 +204,21 @@ impl Bells {
         let Ok(old) = held.get() else { return Ok(false) };
         let meta = old.metadata().map_err(fail)?;
         let in_place = symlink_metadata(&path).is_ok_and(|named| id_of(&named) == id_of(&meta));
-        if in_place && meta.len() >= FILE_BYTES {
+        if in_place && meta.len() >= FILE_BYTES && !self.own.page.mapping.is_cut() {
             if read_header(old).map_err(fail)? != header(self.identity) {
                 write_header(old, self.identity).map_err(fail)?;
             }
             return Ok(false);
         }
-        let alias = (meta.len() >= FILE_BYTES).then(|| Mapping::new(old, WORDS, BYTES, Access::ReadWrite, false));
+        if meta.len() < FILE_BYTES {
+            // Sleepers are found by the page of the file: they are woken where it is as long as it was.
+            let _ = old.set_len(FILE_BYTES);
+        }
+        let alias = Mapping::new(old, WORDS, BYTES, Access::ReadWrite, false);
         let (file, ()) = make(&path, self.directory.file_mode(), self.identity, |file| {
             let copy = Mapping::new(file, WORDS, BYTES, Access::ReadWrite, false).map_err(fail)?;
             // A word that sleepers know must not come back to a value that they remember.
-            for (to, from) in records(&copy).iter().zip(alias.iter().flatten().flat_map(records)) {
+            for (to, from) in records(&copy).iter().zip(alias.iter().flat_map(records)) {
                 to.word.store(from.word.load(Ordering::Relaxed), Ordering::Relaxed);
             }
             self.own.page.mapping.replace(file, WORDS).map_err(fail)
@@ -220,7 +226,7 @@ impl Bells {
         *held = file;
         // Who has begun to sleep on a word of the old file is woken there; who is about to sees the new word changed.
         self.ring_all_own();
-        for record in alias.iter().flatten().flat_map(records) {
+        for record in alias.iter().flat_map(records) {
             doorbell::ring_always(&record.word, futex::wake_all);
         }
         Ok(true)
@@ -332,9 +338,14 @@ impl Bells {
         }
     }
 
-    /// Unmaps what could not be unmapped when it was forgotten.
+    /// Unmaps what could not be unmapped when it was forgotten, and what was cut short: it is mapped again when it is next rung.
     pub(crate) fn tidy(&self) {
+        let _one_at_a_time = self.mapping.lock().unwrap_or_else(PoisonError::into_inner);
+        let any_cut = bus_error::cuts() > 0;
         for slot in &self.peers {
+            if any_cut && slot.with(|peer| peer.is_some_and(|peer| peer.page.mapping.is_cut())) {
+                slot.replace(None);
+            }
             slot.tidy();
         }
     }

@@ -31,6 +31,7 @@ use crate::graph::Graph;
 use crate::ids::Identity;
 use crate::lease::{Lease, LeaseError};
 use crate::news::{News, NewsThread};
+use crate::sys::bus_error;
 use crate::sys::fork::{ForkMark, ForkedChild};
 use crate::sys::shm_file::FileError;
 use liveness::Liveness;
@@ -123,6 +124,9 @@ impl Participant {
     /// # Errors
     /// [`JoinError`], with nothing left behind.
     pub fn join(config: &Config) -> Result<Arc<Self>, JoinError> {
+        if config.handle_sigbus {
+            bus_error::install();
+        }
         let directory = Directory::open_or_create(config)?;
         let lease = Arc::new(Lease::acquire(&directory)?);
         let joined = Self::join_with(config, &directory, &lease);

@@ -19,6 +19,7 @@ use crate::payload::segment::Segment;
 use crate::ring::place::Claimant;
 use crate::ring::word::MessageRef;
 use crate::sync::atomic::Ordering;
+use crate::sys::bus_error;
 use crate::sys::random::random_u64;
 use std::sync::Arc;
 
@@ -67,6 +68,8 @@ pub(super) struct Copier {
     row: u8,
     nonce: u32,
     pool: Pool,
+    /// [`bus_error::cuts`] when its files were last found whole, or made anew.
+    cuts: u64,
 }
 
 impl Copier {
@@ -89,7 +92,7 @@ impl Copier {
         let mut pool = Pool::of_copies(allocator, index, row);
         pool.device = device;
         let nonce = instance as u32 & Claimant::NONCE_MASK;
-        Ok(Self { topic: Arc::clone(topic), index, row, nonce, pool })
+        Ok(Self { topic: Arc::clone(topic), index, row, nonce, pool, cuts: 0 })
     }
 
     /// As whom it claims places.
@@ -108,6 +111,11 @@ impl Copier {
         let topic = Arc::clone(&self.topic);
         let record = topic.publisher(self.index).ok_or(CopyError::Bounds { len: 0, room: 0 })?;
         let len = original.len();
+        if bus_error::cuts() != self.cuts {
+            let cuts = bus_error::cuts();
+            while self.pool.renew_one_cut(record)?.is_some() {}
+            self.cuts = cuts;
+        }
         let allocation = if self.row == HOST_ROW {
             self.pool.allocate(HEADER_BYTES + len, &self.topic, None)?
         } else {

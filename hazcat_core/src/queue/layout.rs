@@ -394,6 +394,17 @@ impl TopicLayout {
         })
     }
 
+    /// Whether the file was cut short, and something of it missed.
+    #[inline]
+    pub(super) fn is_cut(&self) -> bool {
+        self.mapping.is_cut()
+    }
+
+    /// Bytes of the file.
+    pub(super) fn bytes(&self) -> usize {
+        self.mapping.len()
+    }
+
     /// Number of slots.
     pub fn capacity(&self) -> usize {
         self.capacity

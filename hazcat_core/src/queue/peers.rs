@@ -15,7 +15,8 @@ impl SegmentCache {
     /// The segment with this id, mapped now if nobody has it yet. `None` where it is gone or not what it should be.
     pub(super) fn get(&self, id: SegmentId, path: &Path) -> Option<Arc<Segment>> {
         let mut mapped = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(segment) = mapped.get(&id.0).and_then(Weak::upgrade) {
+        let known = mapped.get(&id.0).and_then(Weak::upgrade);
+        if let Some(segment) = known.filter(|segment| !segment.mapping().is_cut()) {
             return Some(segment);
         }
         let segment = Arc::new(Segment::open(path, id).ok()?);
@@ -105,12 +106,14 @@ impl Peers {
         }
     }
 
-    /// Retires every segment that `is_current` (publisher, segment, id) denies.
+    /// Retires every segment that `is_current` (publisher, segment, id) denies, or whose file was cut short.
     pub(super) fn prune(&mut self, is_current: impl Fn(usize, usize, u64) -> bool) {
         for (publisher, peer) in self.by_index.iter_mut().enumerate() {
             let Some(peer) = peer else { continue };
             for (segment, place) in peer.segments.iter_mut().enumerate() {
-                if place.as_ref().is_some_and(|known| !is_current(publisher, segment, known.id)) {
+                let is_cut =
+                    |known: &PeerSegment| known.mapped.as_ref().is_some_and(|mapped| mapped.mapping().is_cut());
+                if place.as_ref().is_some_and(|known| is_cut(known) || !is_current(publisher, segment, known.id)) {
                     if let Some(mapped) = place.take().and_then(|old| old.mapped) {
                         self.retired.push(mapped);
                     }

@@ -194,6 +194,28 @@ impl Pool {
         }
     }
 
+    /// Makes one segment anew whose file somebody has cut short, and names it in the record. Answers which.
+    #[cold]
+    pub(super) fn renew_one_cut(&mut self, record: &PublisherRecord) -> Result<Option<u32>, AllocateError> {
+        if self.on_loan == 0 && self.is_empty() {
+            self.allocator.forget_former();
+        }
+        let renewed = self.allocator.renew_one_cut()?;
+        if let Some(index) = renewed {
+            let named = record.segments.get(index as usize).filter(|named| named.load(Ordering::Relaxed) != 0);
+            if let (Some(named), Some(id)) = (named, self.allocator.share(index)) {
+                // SYNC segment-id: who has found a message by the old one finds that it is not there.
+                named.store(id.0, Ordering::Release);
+            }
+        }
+        Ok(renewed)
+    }
+
+    /// The messages that have not been taken out of ring and history.
+    pub(super) fn published(&self) -> impl Iterator<Item = &PublishedChunk> {
+        self.published.iter()
+    }
+
     /// Whether as many messages have gathered as are looked through at a time.
     #[inline]
     pub(super) fn reclaim_is_due(&self) -> bool {

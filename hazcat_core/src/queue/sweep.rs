@@ -92,6 +92,7 @@ impl NewsListener for Keeper {
         Self::sweep_topics(&participant);
         for topic in topic::open_topics(participant.identity()) {
             topic.update_segments_mark();
+            topic.look_for_cut();
         }
         let due = self.directory.lock().unwrap_or_else(PoisonError::into_inner).due;
         if due {

@@ -11,10 +11,12 @@ use super::{sweep, History, TopicKey};
 use crate::directory::{Directory, TopicStem};
 use crate::domain::{DomainError, DomainId, SegmentFolder};
 use crate::ids::{Identity, PublisherIndex, SubscriptionIndex};
+use crate::log::warn_log;
 use crate::participant::Participant;
 use crate::ring::place::PlacesView;
 use crate::ring::{held, RingView};
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::sys::bus_error;
 use crate::sys::fork::ForkGuarded;
 use crate::sys::mapping::{Access, Mapping};
 use crate::sys::ofd_lock::{self, LockKind};
@@ -133,6 +135,8 @@ pub struct Topic {
     segments_mark: AtomicU64,
     /// Whether a subscription could not let go of a segment yet.
     ask_again: AtomicBool,
+    /// Whether the file was found to be cut short.
+    cut: AtomicBool,
 }
 
 type Registry = Mutex<HashMap<(Identity, PathBuf), Weak<Topic>>>;
@@ -167,7 +171,7 @@ pub(crate) fn lost_files(participant: Identity) -> Vec<PathBuf> {
 }
 
 enum Attempt {
-    Opened(TopicLayout, ForkGuarded<File>),
+    Opened(Box<TopicLayout>, ForkGuarded<File>),
     Again,
 }
 
@@ -208,13 +212,14 @@ impl Topic {
                         participant: Arc::clone(participant),
                         key: key.clone(),
                         path,
-                        layout,
+                        layout: *layout,
                         lock,
                         folder,
                         segments: SegmentCache::default(),
                         devices: DeviceCache::default(),
                         segments_mark: AtomicU64::new(0),
                         ask_again: AtomicBool::new(false),
+                        cut: AtomicBool::new(false),
                     });
                     registry.retain(|_, weak| weak.strong_count() > 0);
                     registry.insert(place, Arc::downgrade(&open));
@@ -289,7 +294,7 @@ impl Topic {
             return Err(CreateError::Collision { topic: key.name.clone(), path: path.to_path_buf() });
         }
         fault_point!("topic.open.checked");
-        Ok(Attempt::Opened(layout, guarded))
+        Ok(Attempt::Opened(Box::new(layout), guarded))
     }
 
     /// The participant that has it open.
@@ -329,6 +334,42 @@ impl Topic {
     #[inline]
     pub fn publisher(&self, index: PublisherIndex) -> Option<&PublisherRecord> {
         self.layout.publishers().get(usize::from(index.0))
+    }
+
+    /// Where its file lies.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether somebody has cut the file short: what is left of it serves nobody.
+    #[inline]
+    pub(super) fn is_cut(&self) -> bool {
+        bus_error::cuts() > 0 && (self.cut.load(Ordering::Relaxed) || self.layout.is_cut())
+    }
+
+    /// Looks whether somebody has cut the file short. Then it says so, once, and gives up the name, so that the topic can be made
+    /// anew: nobody could open what is there now.
+    pub(super) fn look_for_cut(&self) {
+        let Ok(lock) = self.lock.get() else { return };
+        let is_short = || lock.metadata().is_ok_and(|meta| meta.len() < self.layout.bytes() as u64);
+        if !self.cut.load(Ordering::Relaxed) {
+            if !self.layout.is_cut() && !is_short() {
+                return;
+            }
+            self.cut.store(true, Ordering::Relaxed);
+            bus_error::note_cut();
+            let (path, topic) = (self.path.display(), &self.key.name);
+            warn_log!("{path} was cut short by somebody: what was in topic '{topic}' is lost, and its endpoints fail");
+        }
+        // One at a time: of two who look, the second must not remove what was made anew.
+        let Some(_guard) = self.participant.lease().try_sweep_lock() else { return };
+        let is_ours = match (lock.metadata(), std::fs::symlink_metadata(&self.path)) {
+            (Ok(one), Ok(other)) => (one.dev(), one.ino()) == (other.dev(), other.ino()),
+            _ => false,
+        };
+        if is_ours {
+            let _ = std::fs::remove_file(&self.path);
+        }
     }
 
     /// Changes about a second after publishers have come or gone: then subscriptions let go of segments.

@@ -28,6 +28,16 @@ impl ForkMark {
         Self(generation())
     }
 
+    /// The mark as a word, never zero.
+    pub(super) fn word(self) -> u64 {
+        self.0
+    }
+
+    /// The mark that was this word.
+    pub(super) fn of_word(word: u64) -> Self {
+        Self(word)
+    }
+
     /// Succeeds in the process the mark was made in, fails in its forked children. One load, no system call.
     ///
     /// # Errors

@@ -2,8 +2,10 @@
 //!
 //! A [`Mapping`] hands out references to records only after it has checked offset, length and alignment against its own
 //! length, which is the length of the file when it was mapped (a visible file never shrinks). What lies in such a record
-//! may be scribbled on by another process at any time, so records consist of atomics ([`SharedRecord`]).
+//! may be scribbled on by another process at any time, so records consist of atomics ([`SharedRecord`]). Somebody may cut the
+//! file all the same: then what is lost reads as zeros, see [`super::bus_error`].
 
+use super::bus_error::Watched;
 use super::fork::ForkMark;
 use memmap2::{MmapOptions, MmapRaw};
 use std::fs::File;
@@ -36,12 +38,15 @@ unsafe impl<T: SharedRecord, const N: usize> SharedRecord for [T; N] {}
 /// A shared file mapping; unmapped on drop.
 pub struct Mapping {
     raw: ManuallyDrop<MmapRaw>,
+    watched: ManuallyDrop<Watched>,
     access: Access,
     mark: ForkMark,
 }
 
 impl Drop for Mapping {
     fn drop(&mut self) {
+        // SAFETY: dropped here and nowhere else; `self` is going away. First: the addresses may soon be somebody else's.
+        unsafe { ManuallyDrop::drop(&mut self.watched) };
         // A forked child does not have a writable mapping; what lies at its address there may be something else.
         if self.access == Access::ReadOnly || self.mark.check().is_ok() {
             // SAFETY: dropped here and nowhere else; `self` is going away.
@@ -104,7 +109,9 @@ impl Mapping {
             // A child after fork owns nothing; it must not be able to write here by accident.
             raw.advise(memmap2::Advice::DontFork)?;
         }
-        Ok(Self { raw: ManuallyDrop::new(raw), access, mark: ForkMark::here() })
+        let watched = Watched::new(raw.as_ptr().addr(), len, access == Access::ReadWrite);
+        let (raw, watched) = (ManuallyDrop::new(raw), ManuallyDrop::new(watched));
+        Ok(Self { raw, watched, access, mark: ForkMark::here() })
     }
 
     /// Puts the bytes of another file, from `offset` (page aligned), in the place of those that are mapped: the addresses stay
@@ -124,17 +131,29 @@ impl Mapping {
             Access::ReadOnly => libc::PROT_READ,
             Access::ReadWrite => libc::PROT_READ | libc::PROT_WRITE,
         };
+        // Before it is mapped: a cut that is found meanwhile is told once too often rather than not at all.
+        let was_cut = self.watched.set_cut(false);
         let (address, flags) = (self.raw.as_mut_ptr().cast(), libc::MAP_SHARED | libc::MAP_FIXED);
         // SAFETY: exactly the range that this mapping owns, in this process, is mapped anew with the same rights; what lies
         // there are shared records or payload, for which any content and any change at any time is fine.
         let mapped = unsafe { libc::mmap(address, self.raw.len(), protection, flags, file.as_raw_fd(), offset) };
         if mapped == libc::MAP_FAILED {
-            return Err(io::Error::last_os_error());
+            let error = io::Error::last_os_error();
+            if was_cut {
+                self.watched.set_cut(true);
+            }
+            return Err(error);
         }
         if self.access == Access::ReadWrite {
             self.raw.advise(memmap2::Advice::DontFork)?;
         }
         Ok(())
+    }
+
+    /// Whether the file was cut short and bytes were lost: they read as zeros, and what is written there reaches nobody.
+    #[inline]
+    pub fn is_cut(&self) -> bool {
+        self.watched.is_cut()
     }
 
     /// Length in bytes.

@@ -1,6 +1,7 @@
 //! The few rooms through which raw memory and system calls are reached. Everything else in the crate is safe Rust over
 //! the types here, except for payload bytes (see [`crate::payload`]).
 
+pub mod bus_error;
 pub mod clock;
 pub mod fork;
 pub mod futex;

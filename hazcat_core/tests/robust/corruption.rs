@@ -1,4 +1,4 @@
-//! Every shared file is overwritten, replaced, cut (where nobody has it mapped) and removed, at random and with aim, while
+//! Every shared file is overwritten, replaced, cut short (mapped or not) and removed, at random and with aim, while
 //! processes use all there is: topics over host and device memory, every history, loans, wait sets, filters, the graph.
 
 use crate::support::*;
@@ -205,11 +205,6 @@ impl Vandal {
         Self { random, counts: BTreeMap::new(), older: Vec::new() }
     }
 
-    /// Whether somebody may have it mapped.
-    fn is_mapped(path: &Path) -> bool {
-        ["topics", "payload", "bells"].iter().any(|folder| path.parent().is_some_and(|of| of.ends_with(folder)))
-    }
-
     fn kind(path: &Path) -> &'static str {
         let kinds = ["topics", "payload", "bells", "participants", "sockets"];
         kinds.into_iter().find(|kind| path.parent().is_some_and(|of| of.ends_with(kind))).unwrap_or("lease")
@@ -238,7 +233,7 @@ impl Vandal {
             let fitting: Vec<_> = self.older.iter().filter(fits).collect();
             fitting.get(random.below(fitting.len() as u64) as usize).map(|(_, bytes)| bytes.clone())
         };
-        let what = match random.below(if Self::kind(path) == "lease" { 24 } else { 20 }) {
+        let what = match random.below(if Self::kind(path) == "lease" { 25 } else { 21 }) {
             0..=7 => {
                 let Ok(file) = open() else { return };
                 for _ in 0..1 + random.below(16) {
@@ -268,7 +263,6 @@ impl Vandal {
                 "overwritten in part"
             }
             8 => match (open(), older(random, true)) {
-                // As long as it is: a file that others have mapped must not shrink.
                 (Ok(file), Some(bytes)) if file.write_all_at(&bytes[..bytes.len().min(length as usize)], 0).is_ok() => {
                     "overwritten by an older version"
                 }
@@ -287,10 +281,16 @@ impl Vandal {
                 Ok(bytes) if replace(&bytes[..random.below(bytes.len() as u64) as usize]) => "replaced by a cut copy",
                 _ => return,
             },
-            14 if !Self::is_mapped(path) => match open().and_then(|file| file.set_len(random.below(length))) {
+            14 => match open().and_then(|file| file.set_len(random.below(length))) {
                 Ok(()) => "cut",
                 Err(_) => return,
             },
+            19 => {
+                match open().and_then(|file| file.set_len(random.below(length)).and_then(|()| file.set_len(length))) {
+                    Ok(()) => "cut and made as long as before",
+                    Err(_) => return,
+                }
+            }
             15 => match open().and_then(|file| file.set_len(length + random.below(1 << 16))) {
                 Ok(()) => "made longer",
                 Err(_) => return,
@@ -303,13 +303,13 @@ impl Vandal {
                 "replaced by a pipe"
             }
             // Whole folders now and then, by way of the lease.
-            20 => {
+            21 => {
                 let folder = ["topics", "payload", "bells", "participants", "sockets"][random.below(5) as usize];
                 let Some(folder) = path.parent().map(|of| of.join(folder)) else { return };
                 drop(fs::remove_dir_all(folder));
                 "folder removed"
             }
-            21..=23 => return,
+            22..=24 => return,
             _ if fs::remove_file(path).is_ok() => "removed",
             _ => return,
         };

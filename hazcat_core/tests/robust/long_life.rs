@@ -64,7 +64,8 @@ pub fn come_and_go(config: &Config, argument: &str) {
         // The news thread of the last one may still be letting go.
         wait_until("all is unmapped", || Usage::now().mappings == 0);
         let usage = Usage::now();
-        answer(format!("{lives} {} {} {}", usage.descriptors, usage.mappings, usage.resident));
+        let Usage { descriptors, mappings, resident, allocated } = usage;
+        answer(format!("{lives} {descriptors} {mappings} {resident} {allocated}"));
     }
 }
 

@@ -12,6 +12,7 @@ mod namespaces;
 mod permissions;
 #[path = "../support/mod.rs"]
 mod support;
+mod truncation;
 mod usage;
 
 use support::{child_role, Watchdog};
@@ -24,6 +25,7 @@ fn child() {
     let (role, argument) = role.split_once(' ').unwrap_or((&role, ""));
     match role {
         "use-everything" => corruption::use_everything(&config, argument.parse().expect("a seed")),
+        "meet-a-bus-error" => truncation::meet_a_bus_error(&config, argument),
         "write-to-a-sample" => permissions::write_to_a_sample(&config),
         "live-in-a-container" => namespaces::live_in_a_container(&config, argument),
         "come-and-go" => long_life::come_and_go(&config, argument),

@@ -1,11 +1,13 @@
 //! What this process has of what can leak.
 
-/// Descriptors, mappings of shared files, and bytes of private memory (0 where ASAN_OPTIONS is set) of this process.
+/// Descriptors, mappings of shared files, bytes of private memory and bytes of it that malloc has handed out (both 0 where
+/// ASAN_OPTIONS is set) of this process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Usage {
     pub descriptors: usize,
     pub mappings: usize,
     pub resident: usize,
+    pub allocated: usize,
 }
 
 impl Usage {
@@ -16,13 +18,25 @@ impl Usage {
         let pages: usize = statm.split(' ').nth(1).and_then(|word| word.parse().ok()).unwrap_or(0);
         // Shared pages count as resident too; what is private to the process is what can leak.
         let shared: usize = statm.split(' ').nth(2).and_then(|word| word.parse().ok()).unwrap_or(0);
+        // AddressSanitizer keeps what is freed.
+        let counts = std::env::var_os("ASAN_OPTIONS").is_none();
         Self {
             descriptors: count("/proc/self/fd"),
             mappings: maps.lines().filter(|line| line.contains("/hazcat-")).count(),
-            // AddressSanitizer keeps what is freed.
-            resident: if std::env::var_os("ASAN_OPTIONS").is_some() { 0 } else { (pages - shared.min(pages)) * 4096 },
+            resident: if counts { (pages - shared.min(pages)) * 4096 } else { 0 },
+            allocated: if counts { allocated() } else { 0 },
         }
     }
+}
+
+/// What is in use of all of malloc's arenas: grows with a leak, not with fragmentation.
+fn allocated() -> usize {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: only counts.
+    let bytes = unsafe { libc::mallinfo2() }.uordblks;
+    #[cfg(not(target_env = "gnu"))]
+    let bytes = 0;
+    bytes
 }
 
 /// What the descriptors of this process mean, each with how many there are of it.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use hazcat_core::graph::{EndpointKind, EndpointRecord};
 use hazcat_core::queue::Passage;
-use hazcat_core::{Gid, LoanError, MessageMeta, PublisherOptions, TopicKey};
+use hazcat_core::{Gid, LoanError, MessageMeta, PublishError, PublisherOptions, TopicKey};
 
 use super::context::{Announced, Context};
 use super::depth;
@@ -208,13 +208,32 @@ impl Publisher {
         }
         // SAFETY: forwarded from the caller.
         let (size, encoding) = unsafe { encoding::size(&self.kind, message) }.map_err(|f| f.about(self.subject()))?;
-        let mut loan = self.core.loan(size).map_err(|error| loan_failure(&error))?;
-        // SAFETY: forwarded from the caller; the chunk is as large as was asked for.
-        unsafe { encoding::write(&self.kind, message, &mut loan) }.map_err(|f| f.about(self.subject()))?;
-        self.core.publish(loan, &self.meta(encoding)).or_error(|| self.subject())?;
+        self.write_and_publish(size, encoding, |loan| {
+            // SAFETY: forwarded from the caller; the chunk is as large as was asked for.
+            unsafe { encoding::write(&self.kind, message, loan) }.map(drop).map_err(|f| f.about(self.subject()))
+        })?;
         self.core.count_copied_in(encoding::passage(encoding), size);
         self.show_publication();
         Ok(())
+    }
+
+    /// Has `write` fill a chunk and publishes it.
+    fn write_and_publish(
+        &self,
+        size: usize,
+        encoding: u32,
+        mut write: impl FnMut(&mut [u8]) -> Result<()>,
+    ) -> Result<()> {
+        let mut is_first = true;
+        loop {
+            let mut loan = self.core.loan(size).map_err(|error| loan_failure(&error))?;
+            write(&mut loan)?;
+            match self.core.publish(loan, &self.meta(encoding)) {
+                // Somebody cut the file of the chunk while it was written: the next one has a file of its own.
+                Err(PublishError::Cut { .. }) if std::mem::take(&mut is_first) => {}
+                published => return published.map(drop).or_error(|| self.subject()),
+            }
+        }
     }
 
     /// Publishes a message that is serialized already. One of a plain type is decoded first, so that it can lie in any memory
@@ -223,13 +242,14 @@ impl Publisher {
         if self.kind.is_plain() && self.publish_decoded(stream)? {
             return Ok(());
         }
-        let mut loan = self.core.loan(encoding::CDR_PADDING + stream.len()).map_err(|error| loan_failure(&error))?;
-        let Some((padding, rest)) = loan.split_at_mut_checked(encoding::CDR_PADDING) else {
-            return Err(Failure::error("a loan is shorter than asked for").about(self.subject()));
-        };
-        padding.fill(0);
-        rest.copy_from_slice(stream);
-        self.core.publish(loan, &self.meta(encoding::CDR)).or_error(|| self.subject())?;
+        self.write_and_publish(encoding::CDR_PADDING + stream.len(), encoding::CDR, |loan| {
+            let Some((padding, rest)) = loan.split_at_mut_checked(encoding::CDR_PADDING) else {
+                return Err(Failure::error("a loan is shorter than asked for").about(self.subject()));
+            };
+            padding.fill(0);
+            rest.copy_from_slice(stream);
+            Ok(())
+        })?;
         self.core.count_copied_in(Passage::Copied, encoding::CDR_PADDING + stream.len());
         self.show_publication();
         Ok(())

@@ -12,7 +12,7 @@ use crate::queue::Published;
 use crate::ring::word::MessageRef;
 use crate::ring::{full_fence_after_rmw, AppendError, RingError};
 use crate::sync::atomic::Ordering;
-use crate::sys::prefetch;
+use crate::sys::{bus_error, prefetch};
 
 /// Why a message was not published, and the chunk if somebody may already have found it in the history.
 struct Unpublished {
@@ -129,6 +129,9 @@ impl Publisher {
     ) -> Result<Published, Unpublished> {
         if length > loan.capacity {
             return Err(PublishError::TooLong { length, capacity: loan.capacity }.into());
+        }
+        if bus_error::cuts() != 0 {
+            self.check_cut(state, &loan)?;
         }
         let record = self.topic.publisher(self.index).ok_or(RingError::Corrupt)?;
         let ring = self.topic.ring();

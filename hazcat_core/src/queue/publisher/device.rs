@@ -11,6 +11,7 @@ use crate::queue::loan::{DeviceLoan, RawLoan};
 use crate::queue::Published;
 use crate::ring::RingError;
 use crate::sync::atomic::Ordering;
+use crate::sys::bus_error;
 use std::ptr::NonNull;
 
 impl Publisher {
@@ -42,6 +43,9 @@ impl Publisher {
         let state = guard.as_mut().ok_or_else(|| LoanError::ShutDown { topic: name() })?;
         if state.pool.device.is_none() {
             return Err(LoanError::NotOnDevice { topic: name() });
+        }
+        if bus_error::cuts() != state.cuts {
+            self.renew_cut(state).map_err(|error| self.loan_error(bytes, error, state.pool.usage(topic)))?;
         }
         let words = history_words(state.history, &state.pool.allocator);
         // SAFETY: the words lie in the publisher's first segment, which stays mapped as long as `state` lives.

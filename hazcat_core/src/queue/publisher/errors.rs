@@ -78,6 +78,13 @@ pub enum PublishError {
     /// The topic's ring was overwritten by somebody.
     #[error(transparent)]
     Corrupt(#[from] RingError),
+    /// The file of the topic, or that of the loan, was cut short by somebody; what was in it is lost. Another loan can be
+    /// published, unless it was the topic's.
+    #[error("{path} or a file of its messages was cut short by somebody, and what was in it is lost")]
+    Cut {
+        /// The topic's file.
+        path: std::path::PathBuf,
+    },
     /// More bytes than the loan has.
     #[error("{length} bytes in a loan of {capacity}")]
     TooLong {

@@ -6,9 +6,11 @@
 //! | `append.rs` | publishing a loan |
 //! | `device.rs` | loans in device memory |
 //! | `space.rs` | keep-all: waiting for room |
+//! | `cut.rs` | going on after somebody has cut a file short |
 //! | `errors.rs` | what can go wrong |
 
 mod append;
+mod cut;
 mod device;
 mod errors;
 mod space;
@@ -31,6 +33,7 @@ use crate::payload::chunk::HEADER_BYTES;
 use crate::ring::word::CHUNK_UNIT;
 use crate::ring::Ahead;
 use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sys::bus_error;
 use crate::sys::private_lock::{PrivateGuard, PrivateLock};
 use crate::sys::random::random_u64;
 use std::ptr::NonNull;
@@ -110,6 +113,8 @@ struct State {
     history: Option<(Allocation, usize)>,
     /// What stands in the slot behind the last publication.
     ahead: Option<Ahead>,
+    /// [`bus_error::cuts`] when all files were last found whole, or made anew.
+    cuts: u64,
 }
 
 /// A publisher on one topic. Threads may share it.
@@ -147,6 +152,7 @@ impl Publisher {
             next: 1,
             history: None,
             ahead: None,
+            cuts: 0,
         };
         state.pool.device = device;
         let publisher = Self {
@@ -265,6 +271,9 @@ impl Publisher {
         }
         let mut guard = self.lock();
         let state = guard.as_mut().ok_or_else(|| LoanError::ShutDown { topic: name() })?;
+        if bus_error::cuts() != state.cuts {
+            self.renew_cut(state).map_err(|error| self.loan_error(bytes, error, state.pool.usage(topic)))?;
+        }
         let total = bytes.saturating_add(HEADER_BYTES);
         let history = state.history;
         let allocation = {

@@ -98,6 +98,8 @@ impl Subscription {
         for _ in 0..ring.capacity().saturating_mul(4) {
             let at = state.cursor;
             let word = match ring.peek(at) {
+                // A file that was cut short looks empty; to wait for it is allowed.
+                Peek::Empty if purpose != Purpose::Look && self.topic.is_cut() => return Err(TakeError::Corrupt),
                 Peek::Empty => return Ok(Found::Nothing),
                 Peek::Lapped => {
                     if !self.fall_behind(record, state, entry) {

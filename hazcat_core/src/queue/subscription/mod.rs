@@ -37,6 +37,7 @@ use crate::queue::{History, PublisherInfo, TopicKey};
 use crate::ring::word::SlotWord;
 use crate::ring::{full_fence, held, Peek};
 use crate::sync::atomic::{fence, AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
+use crate::sys::bus_error;
 use crate::sys::private_lock::{PrivateGuard, PrivateLock};
 use crate::sys::{futex, prefetch};
 use crate::wait::Attached;
@@ -503,6 +504,10 @@ impl Subscription {
             // Its header has been overwritten: as good as lost.
             let _ = self.return_raw(taken.index);
             self.lock().lose(1);
+            if bus_error::cuts() > 0 {
+                // Its file may have been cut short, and be whole again.
+                self.let_go();
+            }
         }
         Err(TakeError::Corrupt)
     }
@@ -514,7 +519,8 @@ impl Subscription {
         }
         let record = self.record().ok_or(TakeError::Corrupt)?;
         if self.is_surely_empty(record) {
-            return Ok(None);
+            // A file that was cut short looks empty.
+            return if self.topic.is_cut() { Err(TakeError::Corrupt) } else { Ok(None) };
         }
         let mut state = self.lock();
         let mut taken = match self.find_recent(record, &mut state) {
