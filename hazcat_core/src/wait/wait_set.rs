@@ -12,6 +12,9 @@ use crate::sys::futex;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+/// Longest sleep without a look. The tick rings once a second, so this is for sleepers whom no ring reaches any more: the file of
+/// the bell was cut short, and its page is another one now.
+const LONGEST_SLEEP: Duration = Duration::from_secs(2);
 /// Longest wait that counts as it is, in nanoseconds: after a pause of any length, a few short waits are enough to look
 /// around again.
 const LONG_WAIT: u64 = 1_000_000;
@@ -183,11 +186,14 @@ impl WaitSet {
                 return WaitOutcome::Ready;
             }
             fault_point!("wait.before-sleep");
-            let woken = futex::wait(self.bell.word(), value, deadline);
+            let look_again = Instant::now() + LONGEST_SLEEP;
+            let until = deadline.map_or(look_again, |deadline| deadline.min(look_again));
+            let woken = futex::wait(self.bell.word(), value, Some(until));
             if any_ready(visit) {
                 return WaitOutcome::Ready;
             }
-            if woken == futex::Woken::TimedOut || deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            let timed_out = woken == futex::Woken::TimedOut && deadline == Some(until);
+            if timed_out || deadline.is_some_and(|deadline| Instant::now() >= deadline) {
                 return WaitOutcome::TimedOut;
             }
         }

@@ -84,10 +84,14 @@ impl Root {
     /// Waits until everything is gone: the news thread, in the middle of its work, may be the last to let go of a
     /// participant that was dropped. (`Participant::leave` waits for it.)
     pub fn assert_empty(&self) {
+        let end = Instant::now() + PATIENCE / 3;
         wait_until("everything is removed", || {
             let empty = std::fs::read_dir(&self.0).expect("root").next().is_none();
             if !empty {
                 std::thread::sleep(Duration::from_millis(5));
+            }
+            if !empty && Instant::now() >= end {
+                panic!("left behind: {:?}", self.files());
             }
             empty
         });
