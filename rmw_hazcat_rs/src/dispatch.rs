@@ -12,10 +12,11 @@ use std::thread::{JoinHandle, ThreadId};
 use std::time::{Duration, Instant};
 
 use hazcat_core::graph::{EndpointKind, EndpointView, GraphSnapshot};
-use hazcat_core::participant::Participant;
+use hazcat_core::participant::{NewsListener, Participant};
 use hazcat_core::sys::clock::monotonic_nanos;
 use hazcat_core::sys::thread;
 use hazcat_core::wait::{GuardCondition, WaitSet, Waitable};
+use hazcat_core::Identity;
 
 use crate::arrivals::ArrivalWatch;
 use crate::entity::{self, lock};
@@ -143,6 +144,8 @@ impl Dispatcher {
             .or_error(|| "cannot start the dispatcher".to_owned())?
         };
         let thread_id = thread.thread().id();
+        let listener: Weak<Shared> = Arc::downgrade(&shared);
+        participant.add_news_listener(listener);
         Ok(Arc::new(Self {
             shared,
             participant: Arc::downgrade(participant),
@@ -258,6 +261,16 @@ impl Dispatcher {
         }
         watches.waiting -= 1;
     }
+}
+
+/// Who dies before anybody has read its file changes no graph; what was opened for it must be closed all the same.
+impl NewsListener for Shared {
+    fn on_death(&self, _dead: Identity) {
+        self.graph_changed.store(true, Ordering::Release);
+        self.wake.trigger();
+    }
+
+    fn on_tick(&self) {}
 }
 
 /// Tells everybody that the thread has ended, also if it has panicked.

@@ -296,8 +296,8 @@ impl News {
     }
 
     /// Gets to know of deaths that nobody announces: of those who had died, and whose files were removed, before we
-    /// joined. What they left in topic files would count as theirs for ever.
-    fn note_former_participants(&self) {
+    /// joined, and of those who joined and died between two looks. What they left in topic files would count as theirs for ever.
+    fn note_former_participants(&self, findings: &mut Findings) {
         let core = &self.core;
         // Read before the probes: a generation that begins meanwhile is not taken for the one that ended.
         for (index, generation) in core.lease.generations().unwrap_or_default().into_iter().enumerate() {
@@ -309,6 +309,7 @@ impl News {
                 core.liveness.note_alive(who);
             } else {
                 core.liveness.note_dead(who);
+                findings.deaths.push(who);
             }
         }
     }
@@ -316,13 +317,16 @@ impl News {
     /// Looks at everything.
     fn sweep(&mut self, findings: &mut Findings) {
         let core = Arc::clone(&self.core);
-        self.note_former_participants();
+        self.note_former_participants(findings);
         if let Ok(present) = core.directory.participants() {
             if !present.contains(&core.identity) {
                 self.restore_own();
             }
             for who in present {
-                if !self.peers.contains_key(&who) {
+                if core.liveness.is_known_dead(who) {
+                    // Not met alive, so nobody has removed its files.
+                    core.bury(who);
+                } else if !self.peers.contains_key(&who) {
                     self.look_at(who, findings);
                 }
             }

@@ -3,6 +3,7 @@
 use crate::support::{add_node, sees, wait_for_graph, wait_until, Peer, Recorder, Starting, TestRoot};
 use hazcat_core::doorbell;
 use hazcat_core::participant::{NewsListener, Participant};
+use hazcat_core::Config;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -38,6 +39,26 @@ fn a_killed_process_is_noticed_by_inotify() {
 #[test]
 fn a_killed_process_is_noticed_by_polling() {
     a_killed_process_is_noticed(&TestRoot::polling());
+}
+
+#[test]
+fn who_lived_between_two_looks_is_noticed_and_removed() {
+    let root = TestRoot::polling();
+    let rarely = Config { poll_interval: Duration::from_secs(1), ..root.config() };
+    let survivor = Participant::join(&rarely).expect("join");
+    let recorder = Recorder::on(&survivor);
+    for _ in 0..2 {
+        let mut victim = Peer::start(&root);
+        victim.kill();
+        victim.wait();
+        wait_until("the listener is told", || recorder.has(victim.identity));
+        assert!(survivor.is_known_dead(victim.identity));
+        wait_until("its files are removed", || {
+            !survivor.directory().participant_path(victim.identity).exists()
+                && !survivor.directory().bells_path(victim.identity).exists()
+        });
+    }
+    assert_eq!(recorder.deaths.lock().expect("no panic").len(), 2, "told once");
 }
 
 #[test]
