@@ -1,12 +1,12 @@
 //! Servers of services.
 //!
 //! A server receives requests on the service's request topic and opens a publisher to the reply topic of each client
-//! that it answers, which it closes when the client has left the graph.
+//! that it answers, which it closes when the client has left the graph, or does not listen any more: a client that comes, asks
+//! and goes may never have been seen in the graph.
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::c_void;
 use std::sync::{Arc, Mutex, Weak};
-use std::time::{Duration, Instant};
 
 use hazcat_core::graph::{EndpointKind, EndpointRecord, GraphSnapshot};
 use hazcat_core::wait::LocalBell;
@@ -29,14 +29,10 @@ use crate::ffi;
 use crate::qos::Qos;
 use crate::typesupport::ServiceType;
 
-/// How long the way to a live client stays open that was never seen in the graph: its request may be faster than the
-/// news. Looked at when the graph changes and when another way is opened.
-const GRACE: Duration = Duration::from_secs(5);
-
 /// The way back to one client.
 struct Responder {
     publisher: Arc<hazcat_core::Publisher>,
-    opened: Instant,
+    /// Whether the client was seen in the graph.
     seen: bool,
 }
 
@@ -139,7 +135,7 @@ impl Service {
         Ok(())
     }
 
-    /// The publisher to a client's replies; `None` if its process is dead.
+    /// The publisher to a client's replies; `None` if the client is gone.
     fn way_to(&self, client: Gid) -> Result<Option<Arc<hazcat_core::Publisher>>> {
         let Some(owner) = client.owner() else {
             return Err(Failure::invalid("the request header names no client").about(self.subject()));
@@ -158,8 +154,12 @@ impl Service {
             publisher_options(self.context.new_gid(), self.kind.response(), &self.qos),
         )
         .or_error(|| self.subject())?;
+        // A client listens before it asks, and as long as it is there.
+        if !publisher.has_subscriptions() {
+            return Ok(None);
+        }
         let publisher = Arc::new(publisher);
-        let responder = Responder { publisher: Arc::clone(&publisher), opened: Instant::now(), seen: false };
+        let responder = Responder { publisher: Arc::clone(&publisher), seen: false };
         let snapshot = self.context.snapshot();
         let closed = self.close_ways(&mut responders, &snapshot);
         responders.insert(client, responder);
@@ -169,7 +169,7 @@ impl Service {
     }
 
     /// Takes out the ways to clients that are gone, for the caller to drop without the lock: leaving a topic takes
-    /// system calls.
+    /// system calls. Called when the graph changes and when another way is opened.
     fn close_ways(&self, responders: &mut HashMap<Gid, Responder>, snapshot: &GraphSnapshot) -> Vec<Responder> {
         if responders.is_empty() {
             return Vec::new();
@@ -184,7 +184,7 @@ impl Service {
         for (client, responder) in responders.iter_mut() {
             if clients.contains(client) {
                 responder.seen = true;
-            } else if responder.seen || responder.opened.elapsed() > GRACE || !lives(client) {
+            } else if responder.seen || !lives(client) || !responder.publisher.has_subscriptions() {
                 gone.push(*client);
             }
         }

@@ -117,10 +117,33 @@ fn a_client_that_dies_costs_the_server_nothing() {
     assert_eq!(wait_for_answer(&waits, &client), ("alive".into(), number));
 
     // Nothing of the dead clients' reply topics stays. (One way is the living client's.)
+    until("the end of their reply topics", || reply_topics(domain) == 1);
+}
+
+fn reply_topics(domain: usize) -> usize {
     let folder = format!("/dev/shm/hazcat-{}-{domain}/topics", unsafe { libc::getuid() });
-    let reply_topics = || {
-        let files = std::fs::read_dir(&folder).unwrap().flatten();
-        files.filter(|file| file.file_name().to_string_lossy().starts_with("rr")).count()
-    };
-    until("the end of their reply topics", || reply_topics() == 1);
+    let files = std::fs::read_dir(&folder).unwrap().flatten();
+    files.filter(|file| file.file_name().to_string_lossy().starts_with("rr")).count()
+}
+
+/// Programs make a client for every call. The graph may never have shown it when it is gone.
+#[test]
+fn clients_that_come_and_go_leave_no_way_open() {
+    let domain = new_domain();
+    let mut context = Context::new(domain);
+    let (waits, node) = (context.wait_set(), context.node("calls"));
+    let service = node.service("/ask", ask());
+    let mut gone = Vec::new();
+    for id in 0..50 {
+        let client = node.client("/ask", ask());
+        let number = send(&client, id);
+        let (_, info) = take_request(&service).expect("the request");
+        respond(&service, &info.request_id, "here");
+        assert_eq!(wait_for_answer(&waits, &client), ("here".into(), number));
+        assert!(reply_topics(domain) <= 2, "of call {id}");
+        gone.push(info.request_id);
+    }
+    // To answer them once more opens nothing.
+    gone.iter().for_each(|id| respond(&service, id, "again"));
+    assert!(reply_topics(domain) <= 1);
 }

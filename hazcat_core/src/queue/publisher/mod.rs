@@ -335,6 +335,11 @@ impl Publisher {
         state.pool.newest().is_none_or(|newest| cursors.active == 0 || newest < cursors.slowest)
     }
 
+    /// Whether the topic has a subscription that is not known to be dead. Costs a look at all of them.
+    pub fn has_subscriptions(&self) -> bool {
+        self.topic.participant().check_fork().is_ok() && Cursors::look(&self.topic).active > 0
+    }
+
     /// Leaves the topic. What subscriptions have not read yet stays until they have. Idempotent. What is on loan may still be
     /// written to, and not be published any more.
     pub fn shutdown(&self) {
