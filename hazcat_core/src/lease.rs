@@ -14,7 +14,9 @@
 //!   that sees a lock and a later generation is right that the old holder is dead. An earlier one, or one that fails its
 //!   check bits, is somebody's scribble: it makes nobody dead, and the holder writes its own again within a second.
 //! * Who finds the file removed or replaced takes the same byte of the new one, under the same identity, and keeps the old one
-//!   too: a peer is alive by any of them.
+//!   too, for as long as it tells anything (see [`former`]): a peer is alive by any of them.
+//! * An identity that no lease file of ours has ever shown alive may be alive by one that we do not know. It is not dead while
+//!   its participant's file is locked, which every participant keeps locked.
 //! * Joining happens with the *gate* byte held shared; the last to leave holds it exclusively while it removes the
 //!   directory. A joiner then checks that the name still means the file it has locked.
 //!
@@ -22,14 +24,16 @@
 //! version); at 4096 one generation per participant (48 bits, and 16 to check them); behind them one change counter per participant, which grows with
 //! every change of its graph, so that whoever polls learns of all changes by one read.
 
+mod former;
 mod observer;
 mod repair;
 
-pub(crate) use observer::has_open_topic;
 pub use observer::Observer;
+pub(crate) use observer::{is_in_use, is_inhabited};
 
 use crate::directory::{Directory, DirectoryError};
 use crate::ids::Identity;
+use crate::participant::is_alive_elsewhere;
 use crate::sys::fork::ForkGuarded;
 use crate::sys::mapping::Access;
 use crate::sys::ofd_lock::{self, LockKind};
@@ -100,7 +104,7 @@ enum Neighbours {
 }
 
 /// Which file a name or a descriptor means.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct FileId {
     device: u64,
     inode: u64,
@@ -120,7 +124,7 @@ struct HeldFile {
 
 /// One participant's claim to be alive.
 pub struct Lease {
-    /// The last one counts; the others were removed or replaced while we held our byte. Empty once released.
+    /// The last one is the present one; the others were removed or replaced while we held our byte. Empty once released.
     files: RwLock<Vec<HeldFile>>,
     path: PathBuf,
     identity: Identity,
@@ -173,7 +177,7 @@ impl Lease {
         if alone(file)? && ofd_lock::try_lock(file, GATE, LockKind::Exclusive).map_err(fail)? {
             // Nobody can join now. What lies here belongs to processes that ended without cleaning up.
             if alone(file)? && still_means(path, id) {
-                let lost = has_open_topic(directory);
+                let lost = is_in_use(directory);
                 if check_header(file, path).is_err() {
                     let _ = if lost {
                         fs::remove_file(path)
@@ -199,7 +203,7 @@ impl Lease {
         // From here to the end of this function nobody removes the directory.
         directory.ensure()?;
         check_header(file, path)?;
-        let Some(index) = take_byte(file, &named).map_err(fail)? else {
+        let Some(index) = take_byte(file, directory, &named).map_err(fail)? else {
             return Err(LeaseError::Full { path: path.to_path_buf(), limit: MAX_PARTICIPANTS });
         };
         fault_point!("lease.acquire.byte-taken");
@@ -321,7 +325,7 @@ impl Lease {
         let alone = |file: &File| matches!(ofd_lock::is_locked_by_another(file, 0, GATE), Ok(false));
         let _ = self.with_file(|file| {
             if alone(file) && ofd_lock::try_lock(file, GATE, LockKind::Exclusive)? {
-                if alone(file) && self.name_is_ours() {
+                if alone(file) && !is_inhabited(directory) && self.name_is_ours() {
                     directory.remove_all();
                 }
                 ofd_lock::unlock(file, GATE)?;
@@ -343,7 +347,8 @@ impl Lease {
                 Neighbours::None => match ofd_lock::try_lock(file, GATE, LockKind::Exclusive) {
                     Ok(true) => {
                         fault_point!("lease.release.gate-alone");
-                        if self.look_around(file, id) == Neighbours::None && still_means(&self.path, id) {
+                        let nobody = || self.look_around(file, id) == Neighbours::None && !is_inhabited(directory);
+                        if nobody() && still_means(&self.path, id) {
                             directory.remove_all();
                         }
                         return;
@@ -435,6 +440,10 @@ fn check_header(file: &File, path: &Path) -> Result<(), FileError> {
         return Err(corrupt("not a lease file"));
     }
     let found = read_word(file, 8).map_err(fail)?;
+    if found == 0 {
+        // No version is: a repair that was begun.
+        return Err(corrupt("half of a header"));
+    }
     if found != VERSION {
         return Err(FileError::WrongVersion { path: path.to_path_buf(), found, expected: VERSION });
     }
@@ -442,10 +451,12 @@ fn check_header(file: &File, path: &Path) -> Result<(), FileError> {
 }
 
 /// The first free byte; one that another participant may have lost with an earlier lease file only where there is no other.
-fn take_byte(file: &File, named: &[Identity]) -> io::Result<Option<u32>> {
-    let words = read_table(file, LEASE_DATA)?;
-    let never_held = |index: u32| words.get(index as usize).is_none_or(|word| generation_of(*word).is_none());
-    let is_lost = |index: u32| never_held(index) && named.iter().any(|who| who.index() == index);
+fn take_byte(file: &File, directory: &Directory, named: &[Identity]) -> io::Result<Option<u32>> {
+    let is_free = |index: u32| !ofd_lock::is_locked_by_another(file, u64::from(index), 1).unwrap_or(true);
+    let is_lost = |index: u32| {
+        let mut of_that_index = named.iter().filter(|who| who.index() == index).peekable();
+        of_that_index.peek().is_some() && is_free(index) && of_that_index.any(|who| is_alive_elsewhere(directory, *who))
+    };
     for wanted in [false, true] {
         for index in (0..MAX_PARTICIPANTS).filter(|index| is_lost(*index) == wanted) {
             if ofd_lock::try_lock(file, u64::from(index), LockKind::Exclusive)? {

@@ -8,6 +8,9 @@
 //! writer's event comes after the write is complete, so there is always another look. (A sequence that is odd while
 //! writing would need three writes, thus three events for each of up to a thousand watchers, and could still be torn
 //! between the two words.) A writer that dies in the middle leaves a record that nobody accepts, and is itself gone.
+//!
+//! **A lock.** Its writer keeps the file locked. Who has another lease file than the writer (somebody removed it, and the one has
+//! not found the new one yet, or cannot go there) sees by that lock that the file is not a dead participant's.
 
 use super::codec::{self, DecodeError};
 use super::record::ParticipantGraph;
@@ -16,6 +19,7 @@ use crate::checksum::checksum;
 use crate::ids::Identity;
 use crate::sys::fork::ForkGuarded;
 use crate::sys::mapping::Access;
+use crate::sys::ofd_lock::{self, LockKind};
 use crate::sys::shm_file::{self, FileError, NewFile};
 use std::fs::{File, Metadata};
 use std::io;
@@ -62,12 +66,21 @@ impl GraphFile {
         let fail = |error| FileError::from_io(path, 0, error);
         let record = encode_record(graph, sequence);
         let size = RECORD + record.len() as u64;
-        let new = NewFile::create(path, mode, size, size)?;
-        new.file().write_all_at(&file_header(graph.identity), 0).map_err(fail)?;
-        new.file().write_all_at(&record, RECORD).map_err(fail)?;
-        new.publish_over()?;
+        // All of it guarded: a child that is forked meanwhile would keep the lock.
+        let first = ForkGuarded::open(|| {
+            let new = NewFile::create(path, mode, size, size)?;
+            new.file().write_all_at(&file_header(graph.identity), 0).map_err(fail)?;
+            new.file().write_all_at(&record, RECORD).map_err(fail)?;
+            ofd_lock::try_lock(new.file(), 0, LockKind::Shared).map_err(fail)?;
+            new.publish_over()
+        })?;
         // Opened by its name: events carry the name a descriptor was opened by, and the one above had none.
         let file = ForkGuarded::open(|| shm_file::open(path, Access::ReadWrite))?;
+        if let Ok(file) = file.get() {
+            ofd_lock::try_lock(file, 0, LockKind::Shared).map_err(fail)?;
+        }
+        // Only now: the file is never seen without a lock.
+        drop(first);
         Ok(Self { file, path: path.to_path_buf(), reserved: size, settled: None })
     }
 
@@ -124,6 +137,15 @@ impl GraphFile {
         let age = meta.modified()?.elapsed().unwrap_or_default();
         self.settled = (intact && age > SETTLED_AFTER).then_some(stamp);
         Ok(intact)
+    }
+}
+
+/// Whether the participant that wrote a file still has it open. Any error but that there is no such file means that it has.
+pub(crate) fn is_in_use(path: &Path) -> bool {
+    match shm_file::open(path, Access::ReadOnly) {
+        Ok(file) => ofd_lock::is_locked_by_another(&file, 0, 1).unwrap_or(true),
+        Err(FileError::Missing { .. } | FileError::Corrupt { .. }) => false,
+        Err(_) => true,
     }
 }
 

@@ -295,6 +295,7 @@ impl Graph {
         // Another sequence: who polls is to look again.
         *sequence = sequence.wrapping_add(1);
         *file = Some(GraphFile::create(&self.own_path, self.mode, &registry.graph(), *sequence)?);
+        fault_point!("graph.restore.published");
         let _ = self.lease.announce_change(*sequence);
         Ok(true)
     }

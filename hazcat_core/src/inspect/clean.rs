@@ -1,7 +1,7 @@
 //! Removing what nobody holds.
 
 use crate::directory::Directory;
-use crate::lease::{has_open_topic, Observer};
+use crate::lease::{is_in_use, Observer};
 use crate::sys::mapping::Access;
 use crate::sys::shm_file::FileError;
 use std::collections::BTreeMap;
@@ -52,7 +52,7 @@ pub fn clean(directory: &Directory) -> Result<Cleaned, FileError> {
 
 fn remove(directory: &Directory) -> Result<Verdict, FileError> {
     // Who has lost the lease file is alive by it all the same, and would be taken for dead by a new one.
-    let lost = !directory.lease_path().exists() && has_open_topic(directory);
+    let lost = !directory.lease_path().exists() && is_in_use(directory);
     if lost {
         return Ok(Verdict::Busy);
     }

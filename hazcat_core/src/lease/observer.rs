@@ -6,6 +6,7 @@ use super::{
 };
 use crate::directory::Directory;
 use crate::ids::Identity;
+use crate::participant::is_alive_elsewhere;
 use crate::sys::fork::ForkGuarded;
 use crate::sys::mapping::Access;
 use crate::sys::ofd_lock::{self, LockKind};
@@ -93,8 +94,8 @@ impl Observer {
         Ok(self.with_file(|file| ofd_lock::try_lock(file, SWEEP, LockKind::Exclusive))? && self.name_is_ours())
     }
 
-    /// Removes a directory with all in it, if nobody is alive in it, nobody is joining, and nobody has a topic of it open (as who
-    /// has lost the lease file may have). A directory without a lease gets one first: only through a lease can those who join
+    /// Removes a directory with all in it, if nobody is alive in it, nobody is joining, and nobody uses it (as who has lost the
+    /// lease file may). A directory without a lease gets one first: only through a lease can those who join
     /// be kept out.
     ///
     /// # Errors
@@ -107,7 +108,7 @@ impl Observer {
             if !alone()? || !ofd_lock::try_lock(file, GATE, LockKind::Exclusive)? {
                 return Ok(false);
             }
-            let nobody = alone()? && observer.name_is_ours() && !has_open_topic(directory);
+            let nobody = alone()? && observer.name_is_ours() && !is_in_use(directory);
             if nobody {
                 directory.remove_all();
             }
@@ -116,17 +117,24 @@ impl Observer {
     }
 }
 
-/// Whether a process has a topic file of the directory open. What cannot be told counts as open.
-pub(crate) fn has_open_topic(directory: &Directory) -> bool {
+/// Whether a process uses the directory, by whatever lease: has a participant's file of its own there, or a topic open. What
+/// cannot be told counts as use.
+pub(crate) fn is_in_use(directory: &Directory) -> bool {
     let topics = match directory.topics() {
         Ok(topics) => topics,
         Err(error) => return !matches!(error, FileError::Missing { .. }),
     };
-    topics.iter().any(|topic| match shm_file::open(&directory.topic_path(topic), Access::ReadOnly) {
+    let is_open = |topic| match shm_file::open(&directory.topic_path(topic), Access::ReadOnly) {
         Ok(file) => ofd_lock::is_locked_by_another(&file, 0, 1).unwrap_or(true),
         Err(FileError::Missing { .. } | FileError::Corrupt { .. }) => false,
         Err(_) => true,
-    })
+    };
+    is_inhabited(directory) || topics.iter().any(is_open)
+}
+
+/// Whether a participant has its file in the directory, by whatever lease it is alive.
+pub(crate) fn is_inhabited(directory: &Directory) -> bool {
+    directory.participants().unwrap_or_default().into_iter().any(|who| is_alive_elsewhere(directory, who))
 }
 
 impl Lease {

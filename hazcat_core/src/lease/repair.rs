@@ -24,21 +24,30 @@ impl Lease {
     pub(crate) fn repair(&self) -> io::Result<bool> {
         let own = self.identity.generation();
         let index = self.identity.index();
+        // By our generation others see in a former file, too, that we have gone on to the next one.
+        self.with_former(|file| {
+            if generation_of(read_word(file, super::generation_at(index)).unwrap_or(0)) != Some(own) {
+                let _ = write_generation(file, index, own);
+            }
+        });
         self.with_file(|file| {
             let mut damaged = false;
             if file.metadata()?.len() < SIZE {
                 file.set_len(SIZE)?;
+                fault_point!("lease.repair.sized");
                 shm_file::reserve(file, &self.path, 0, SIZE).map_err(io::Error::other)?;
                 damaged = true;
             }
             for (at, word) in [(0, MAGIC), (8, VERSION)] {
                 if read_word(file, at)? != word {
                     file.write_all_at(&word.to_le_bytes(), at)?;
+                    fault_point!("lease.repair.header-written");
                     damaged = true;
                 }
             }
             if generation_of(read_word(file, super::generation_at(index))?) != Some(own) {
                 write_generation(file, index, own)?;
+                fault_point!("lease.repair.generation-written");
                 damaged = true;
             }
             Ok(damaged)
@@ -63,6 +72,12 @@ impl Lease {
         };
         let Ok(file) = guarded.get() else { return Ok(false) };
         let id = FileId::of(&file.metadata().map_err(fail)?);
+        fault_point!("lease.rejoin.opened");
+        if self.is_held(id) {
+            // Somebody has given the name back to a file that we never left.
+            self.take_for_present(id);
+            return Ok(true);
+        }
         let index = self.identity.index();
         let mut attempts = 0;
         while !ofd_lock::try_lock(file, GATE, LockKind::Shared).map_err(fail)? && attempts < GATE_ATTEMPTS {
@@ -72,6 +87,7 @@ impl Lease {
         if attempts == GATE_ATTEMPTS || !still_means(path, id) {
             return Err(LeaseError::Busy { path: path.clone(), seconds: 0 });
         }
+        fault_point!("lease.rejoin.gate-shared");
         directory.ensure()?;
         if let Err(error) = check_header(file, path) {
             // Foreign, or damaged while nobody has it: the next look makes a new one.
@@ -80,22 +96,25 @@ impl Lease {
             }
             return Err(error.into());
         }
-        if !ofd_lock::try_lock(file, u64::from(index), LockKind::Exclusive).map_err(fail)? {
-            return Ok(false);
-        }
-        let last = generation_of(read_word(file, super::generation_at(index)).map_err(fail)?);
-        if last.is_some_and(|last| is_later(last, self.identity.generation())) {
-            return Ok(false);
-        }
-        write_generation(file, index, self.identity.generation()).map_err(fail)?;
-        ofd_lock::unlock(file, GATE).map_err(fail)?;
+        // Until it is in the list, no thread of ours may ask: once they see us in the new file, others may leave the old ones.
         let mut files = self.files.write().unwrap_or_else(PoisonError::into_inner);
-        // Former ones serve those who have not found the new one yet.
-        files.retain(|held| match held.file.get() {
-            Ok(file) => ofd_lock::is_locked_by_another(file, 0, GATE).unwrap_or(true),
-            Err(_) => false,
-        });
+        if files.is_empty() || !ofd_lock::try_lock(file, u64::from(index), LockKind::Exclusive).map_err(fail)? {
+            return Ok(false);
+        }
+        fault_point!("lease.rejoin.byte-taken");
+        let (last, own) =
+            (generation_of(read_word(file, super::generation_at(index)).map_err(fail)?), self.identity.generation());
+        if last.is_some_and(|last| is_later(last, own)) {
+            return Ok(false);
+        }
+        // The last step that can fail: before it, nobody takes the byte for ours.
+        if last != Some(own) {
+            write_generation(file, index, own).map_err(fail)?;
+        }
+        fault_point!("lease.rejoin.generation-written");
+        let _ = ofd_lock::unlock(file, GATE);
         files.push(HeldFile { file: guarded, id });
+        fault_point!("lease.rejoin.joined");
         Ok(true)
     }
 }

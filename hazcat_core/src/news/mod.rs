@@ -217,7 +217,7 @@ impl News {
         let due: Vec<Identity> =
             self.suspects.iter().filter(|(_, suspect)| suspect.due <= now).map(|(who, _)| *who).collect();
         for who in due {
-            if !self.core.lease.is_alive(who) {
+            if self.core.is_dead(who) {
                 self.dead(who, findings);
             } else if let Some(suspect) = self.suspects.get_mut(&who) {
                 suspect.probes += 1;
@@ -251,7 +251,7 @@ impl News {
         if !self.peers.contains_key(&who) {
             if !self.core.lease.is_alive(who) {
                 // In a directory that others made in place of ours, strangers are not dead, only not ours.
-                if self.core.lease.name_is_ours() {
+                if self.core.lease.name_is_ours() && self.core.is_dead(who) {
                     self.dead(who, findings);
                 }
                 return;
@@ -307,7 +307,7 @@ impl News {
             }
             if core.lease.is_alive(who) {
                 core.liveness.note_alive(who);
-            } else {
+            } else if core.is_dead(who) {
                 core.liveness.note_dead(who);
                 findings.deaths.push(who);
             }
@@ -323,7 +323,7 @@ impl News {
                 self.restore_own();
             }
             for who in present {
-                if core.liveness.is_known_dead(who) {
+                if core.liveness.is_known_dead(who) && core.is_dead(who) {
                     // Not met alive, so nobody has removed its files.
                     core.bury(who);
                 } else if !self.peers.contains_key(&who) {
@@ -336,7 +336,7 @@ impl News {
         let changes = core.lease.changes().unwrap_or_default();
         let known: Vec<(Identity, Option<u64>)> = self.peers.iter().map(|(who, peer)| (*who, peer.sequence)).collect();
         for (who, sequence) in known {
-            if !core.lease.is_alive(who) {
+            if core.is_dead(who) {
                 self.dead(who, findings);
             } else if sequence.is_none_or(|seen| changes.get(who.index() as usize).is_some_and(|now| *now > seen)) {
                 self.look_at(who, findings);
@@ -388,6 +388,7 @@ impl News {
             Ok(false) => {}
             Err(error) => debug_log!("the lease cannot be repaired: {error}"),
         }
+        core.lease.let_go_of_former_files();
         match core.bells.restore_own() {
             Ok(true) => {
                 warn_log!("{} was removed; made anew", core.directory.bells_path(core.identity).display());
@@ -421,6 +422,8 @@ impl News {
                     warn_log!("{path} was removed while in use: made anew, with all who were in it");
                     self.cut_off = false;
                     self.watch_again();
+                    // Who came before us found nobody alive behind our files.
+                    let _ = core.graph.touch_own_file();
                     return;
                 }
                 Ok(false) => "a newcomer has our place".to_owned(),

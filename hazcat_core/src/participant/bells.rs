@@ -223,6 +223,7 @@ impl Bells {
             }
             self.own.page.mapping.replace(file, WORDS).map_err(fail)
         })?;
+        fault_point!("bells.restore.published");
         *held = file;
         // Who has begun to sleep on a word of the old file is woken there; who is about to sees the new word changed.
         self.ring_all_own();

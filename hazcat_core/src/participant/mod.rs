@@ -93,6 +93,11 @@ impl Core {
         alive
     }
 
+    /// Whether `who` is dead: by all lease files of ours, and not alive by one that we do not know.
+    pub(crate) fn is_dead(&self, who: Identity) -> bool {
+        !self.lease.is_alive(who) && !is_alive_elsewhere(&self.directory, who)
+    }
+
     /// Marks a participant as dead and removes its files. Harmless when several processes do it: names are never reused.
     ///
     /// Nothing is removed from a directory that others made in place of ours: by our lease, all of them would be dead.
@@ -266,6 +271,12 @@ fn sweep(directory: &Directory, lease: &Lease) {
     }
 }
 
+/// Whether `who`, whom no lease file of ours shows alive, is so by one that we do not know: its own file is locked. Who lost a
+/// lease file may not have come to the next one yet.
+pub(crate) fn is_alive_elsewhere(directory: &Directory, who: Identity) -> bool {
+    crate::graph::file::is_in_use(&directory.participant_path(who))
+}
+
 /// The same, to be called with the right to sweep.
 pub(crate) fn sweep_files(directory: &Directory, is_alive: impl Fn(Identity) -> bool) {
     let mut owners = directory.participants().unwrap_or_default();
@@ -273,7 +284,7 @@ pub(crate) fn sweep_files(directory: &Directory, is_alive: impl Fn(Identity) -> 
     owners.sort_unstable();
     owners.dedup();
     for owner in owners {
-        if !is_alive(owner) {
+        if !is_alive(owner) && !is_alive_elsewhere(directory, owner) {
             Core::remove_files_of(directory, owner);
         }
     }

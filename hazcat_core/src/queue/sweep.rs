@@ -13,7 +13,7 @@ use super::pool::FoundIn;
 use super::topic::{self, Topic};
 use crate::directory::{Directory, TopicStem};
 use crate::ids::{Identity, PublisherIndex, SegmentId, Sequence};
-use crate::participant::{NewsListener, Participant};
+use crate::participant::{is_alive_elsewhere, NewsListener, Participant};
 use crate::ring::word::{MessageRef, Tombstone};
 use crate::sync::atomic::Ordering;
 use crate::sys::mapping::Access;
@@ -334,7 +334,7 @@ pub(crate) fn sweep_files(directory: &Directory, is_alive: impl Fn(Identity) -> 
         }
     }
     let is_dead = |owner: u64| match Owner::from_word(owner) {
-        Owner::Participant(identity) => !is_alive(identity),
+        Owner::Participant(identity) => !is_alive(identity) && !is_alive_elsewhere(directory, identity),
         _ => false,
     };
     for (id, owner, topic) in segments {

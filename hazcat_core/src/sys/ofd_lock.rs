@@ -62,12 +62,35 @@ pub fn unlock(file: &File, byte: u64) -> io::Result<()> {
 /// # Errors
 /// What the system answers.
 pub fn is_locked_by_another(file: &File, start: u64, length: u64) -> io::Result<bool> {
+    Ok(any_locked_by_another(file, start, length)?.is_some())
+}
+
+/// Which of `length` bytes from `start` other descriptions hold locks on, in no order.
+///
+/// # Errors
+/// What the system answers.
+pub fn all_locked_by_others(file: &File, start: u64, length: u64) -> io::Result<Vec<u64>> {
+    let mut found = Vec::new();
+    let mut ranges = vec![(start, start + length)];
+    while let Some((from, to)) = ranges.pop() {
+        if let Some(byte) = any_locked_by_another(file, from, to - from)? {
+            found.push(byte);
+            ranges.extend([(from, byte), (byte + 1, to)]);
+        }
+    }
+    Ok(found)
+}
+
+/// One of the bytes that another description holds a lock on. Not the first one: the kernel answers with whoever has locked any
+/// of them for longest.
+fn any_locked_by_another(file: &File, start: u64, length: u64) -> io::Result<Option<u64>> {
     if length == 0 {
-        return Ok(false); // The system would take it for "to the end of the file".
+        return Ok(None); // The system would take it for "to the end of the file".
     }
     let mut record = record(libc::F_WRLCK, start, length);
     fcntl(file, FcntlArg::F_OFD_GETLK(&mut record))?;
-    Ok(libc::c_int::from(record.l_type) != libc::F_UNLCK)
+    let locked = libc::c_int::from(record.l_type) != libc::F_UNLCK;
+    Ok(locked.then(|| u64::try_from(record.l_start).unwrap_or(start).clamp(start, start + length - 1)))
 }
 
 #[cfg(test)]
@@ -100,6 +123,25 @@ mod tests {
         drop(first);
         assert!(!is_locked_by_another(&second, 0, 100).expect("probe"));
         assert!(try_lock(&second, 7, LockKind::Exclusive).expect("lock"));
+    }
+
+    #[test]
+    fn all_locked_bytes_are_found_in_whatever_order_they_were_locked() {
+        let (first, second) = two_descriptions();
+        let path = std::path::PathBuf::from(format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&first)));
+        let holders: Vec<File> = [5, 2, 9, 3]
+            .into_iter()
+            .map(|byte| {
+                let holder = File::options().read(true).write(true).open(&path).expect("open");
+                assert!(try_lock(&holder, byte, LockKind::Exclusive).expect("lock"));
+                holder
+            })
+            .collect();
+        let mut found = all_locked_by_others(&second, 1, 9).expect("probe");
+        found.sort_unstable();
+        assert_eq!(found, [2, 3, 5, 9]);
+        drop(holders);
+        assert!(all_locked_by_others(&second, 0, 100).expect("probe").is_empty());
     }
 
     #[test]

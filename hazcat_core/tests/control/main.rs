@@ -8,6 +8,7 @@ mod deaths;
 mod forks;
 mod groups;
 mod joining;
+mod lost_leases;
 mod removals;
 mod scale;
 mod support;

@@ -5,11 +5,14 @@ use crate::talking::*;
 use hazcat_core::domain::DomainId;
 use hazcat_core::fault;
 use hazcat_core::graph::{EndpointKind, EndpointRecord, NodeRecord};
+use hazcat_core::lease::Observer;
+use hazcat_core::sys::mapping::Access;
 use hazcat_core::{
     Config, History, MessageMeta, Participant, PublishError, Publisher, PublisherOptions, Subscription,
     SubscriptionOptions, WaitOutcome, WaitSet,
 };
 use std::ffi::OsString;
+use std::fs::File;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -68,6 +71,7 @@ pub fn everything(config: &Config) {
         drop(held);
     }
     behind_the_dead(&participant);
+    damaged(&participant);
     participant.leave();
 }
 
@@ -233,6 +237,41 @@ fn behind_the_dead(participant: &Arc<Participant>) {
     let deadline = Instant::now() + Duration::from_millis(1500);
     while segments(participant).iter().any(|name| !before.contains(name)) && Instant::now() < deadline {
         std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Its files are cut and removed, and it puts them right: the lease as well, with a new one in the place of the old one.
+fn damaged(participant: &Participant) {
+    let (directory, who) = (participant.directory(), participant.identity());
+    let (lease, own) = (directory.lease_path(), directory.participant_path(who));
+    let deadline = Instant::now() + PATIENT;
+    let wait_until = |done: &dyn Fn() -> bool| {
+        while !done() && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_micros(200));
+        }
+    };
+    // It looks after all its files when one of them goes; this one last.
+    let look_after_all = || {
+        let _ = std::fs::remove_file(&own);
+        wait_until(&|| own.exists());
+    };
+    drop(File::options().write(true).open(&lease).and_then(|file| file.set_len(0)));
+    let _ = std::fs::remove_file(directory.bells_path(who));
+    look_after_all();
+    let _ = std::fs::remove_file(&lease);
+    wait_until(&|| {
+        let living = Observer::open(directory, Access::ReadOnly).and_then(|new| new.living());
+        living.is_ok_and(|living| living.contains(&who))
+    });
+    // The old one is closed as soon as the others are in the new one, too.
+    let soon = Instant::now() + Duration::from_millis(1500);
+    let lost = format!("{} (deleted)", lease.display());
+    let keeps_lost = || {
+        let open = std::fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
+        open.filter_map(|entry| std::fs::read_link(entry.path()).ok()).any(|path| path.as_os_str() == lost.as_str())
+    };
+    while keeps_lost() && Instant::now() < soon {
+        look_after_all();
     }
 }
 
