@@ -23,7 +23,8 @@ use std::sync::PoisonError;
 impl Lease {
     /// Closes former files that tell nothing any more.
     pub(crate) fn let_go_of_former_files(&self) {
-        if self.files.read().unwrap_or_else(PoisonError::into_inner).len() < 2 || !self.name_is_ours() {
+        let held = self.files.read().unwrap_or_else(PoisonError::into_inner).len();
+        if held < 2 || !self.name_is_ours() {
             return;
         }
         let mut files = self.files.write().unwrap_or_else(PoisonError::into_inner);

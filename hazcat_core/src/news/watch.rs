@@ -26,7 +26,17 @@ pub(super) struct Hints {
 
 /// A watch on the folder of participants.
 pub(super) struct Watch {
-    inotify: ForkGuarded<Inotify>,
+    /// `None` only while it is dropped.
+    inotify: Option<ForkGuarded<Inotify>>,
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        // The kernel takes milliseconds for it, and much longer under load.
+        if let Some(inotify) = self.inotify.take() {
+            inotify.close_unguarded();
+        }
+    }
 }
 
 impl Watch {
@@ -36,7 +46,7 @@ impl Watch {
     /// What the system answers: `EMFILE` where this user has no inotify instance left, `ENOSPC` where no watch.
     pub(super) fn new(directory: &Directory) -> Result<Self, Errno> {
         let inotify = ForkGuarded::open(|| Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK))?;
-        let watch = Self { inotify };
+        let watch = Self { inotify: Some(inotify) };
         watch.add(directory)?;
         Ok(watch)
     }
@@ -51,7 +61,7 @@ impl Watch {
             | AddWatchFlags::IN_MOVED_FROM
             | AddWatchFlags::IN_ONLYDIR
             | AddWatchFlags::IN_DONT_FOLLOW;
-        let inotify = self.inotify.get().map_err(|_| Errno::EBADF)?;
+        let inotify = self.inotify().ok_or(Errno::EBADF)?;
         inotify.add_watch(&directory.participants_path(), mask)?;
         // The directory itself, for what is removed from it; the same folder named twice is one watch.
         let mask = AddWatchFlags::IN_DELETE | AddWatchFlags::IN_MOVED_FROM | AddWatchFlags::IN_MOVED_TO;
@@ -62,7 +72,7 @@ impl Watch {
 
     /// What to sleep on.
     pub(super) fn inotify(&self) -> Option<&Inotify> {
-        self.inotify.get().ok()
+        self.inotify.as_ref()?.get().ok()
     }
 
     /// Takes all events there are.

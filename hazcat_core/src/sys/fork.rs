@@ -12,6 +12,7 @@ use std::num::NonZeroUsize;
 use std::os::fd::{AsFd, AsRawFd};
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU64, Ordering};
 use std::sync::OnceLock;
+use std::time::Duration;
 
 /// The caller is a forked child: what it inherited belongs to its parent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -143,10 +144,21 @@ fn take_slot(descriptor: i32) -> &'static Slot {
 /// Held while a descriptor exists that is not in the list yet, and across every fork.
 static GATE: AtomicBool = AtomicBool::new(false);
 
+/// How often who finds the gate closed gives way before it sleeps.
+const YIELDS: u32 = 16;
+const PAUSE: Duration = Duration::from_micros(100);
+
 fn enter_gate() {
+    let mut turns = 0;
     // SYNC fork-gate
     while GATE.swap(true, Ordering::Acquire) {
-        std::thread::yield_now();
+        turns += 1;
+        // Who has it may wait for a thread of the kernel, which those who only give way can keep from running (seen: for 90 s).
+        if turns < YIELDS {
+            std::thread::yield_now();
+        } else {
+            std::thread::sleep(PAUSE);
+        }
     }
 }
 
@@ -159,7 +171,7 @@ static INSTALLED: AtomicBool = AtomicBool::new(false);
 
 fn install_handlers() {
     if !INSTALLED.swap(true, Ordering::Relaxed) {
-        // SAFETY: the three functions only use atomics, close(2) and sched_yield(2), which are safe around fork.
+        // SAFETY: the three functions only use atomics, close(2), sched_yield(2) and nanosleep(2), which are safe around fork.
         unsafe { libc::pthread_atfork(Some(before_fork), Some(after_fork_in_parent), Some(after_fork_in_child)) };
     }
 }
@@ -227,6 +239,20 @@ impl<T: AsFd> ForkGuarded<T> {
             Ok(&self.inner)
         } else {
             Err(ForkedChild)
+        }
+    }
+
+    /// Lets go of what takes long to close and does no harm in a child: that is then forked while it is being closed, and may
+    /// keep it.
+    pub fn close_unguarded(self) {
+        let mut this = ManuallyDrop::new(self);
+        enter_gate();
+        // SYNC fork-slot
+        let is_ours = this.slot.descriptor.swap(FREE, Ordering::AcqRel) >= 0;
+        leave_gate();
+        if is_ours {
+            // SAFETY: dropped here and nowhere else: `this` is never dropped.
+            unsafe { ManuallyDrop::drop(&mut this.inner) };
         }
     }
 }
