@@ -16,6 +16,7 @@ use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sys::mapping::{Access, Mapping};
 use crate::sys::shm_file;
 use crate::{inspect, MessageMeta, Publisher, PublisherOptions, Subscription, SubscriptionOptions};
+use std::cell::RefCell;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::os::unix::ffi::OsStrExt;
@@ -95,15 +96,52 @@ pub fn participant_file(bytes: &[u8]) {
     });
 }
 
+/// A file that is kept between runs; mapped anew in each, as whoever opens it does.
+struct Kept {
+    path: PathBuf,
+    file: File,
+    /// How much of it the last run has written.
+    used: usize,
+}
+
+impl Kept {
+    fn new(folder: &Folder, name: &str, length: u64) -> Self {
+        let path = folder.0.join(name);
+        let file = File::options().read(true).write(true).create(true).truncate(true).open(&path);
+        let file = file.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        file.set_len(length).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        Self { path, file, used: 0 }
+    }
+
+    /// The bytes at its beginning, zeros behind them.
+    fn fill(&mut self, bytes: &[u8]) {
+        let mut all = bytes.to_vec();
+        all.resize(bytes.len().max(self.used), 0);
+        self.file.write_all_at(&all, 0).unwrap_or_else(|error| panic!("{}: {error}", self.path.display()));
+        self.used = bytes.len();
+    }
+}
+
 /// The headers of topic files and segments, and what a look from outside makes of them.
 pub fn headers(bytes: &[u8]) {
-    with_file(bytes, |path| {
-        look_at(path);
-        // As long as a topic's file is: else hardly anything gets beyond the comparison of lengths.
-        let longer = File::options().write(true).open(path);
-        if longer.is_ok_and(|file| file.set_len(layout::file_size(History::MIN_CAPACITY)).is_ok()) {
-            look_at(path);
-        }
+    thread_local! {
+        /// One file as long as the bytes, and one as long as a topic's file is: else hardly anything gets beyond the comparison
+        /// of lengths. To cut that one, and have its pages made anew, would take most of the time.
+        static FILES: RefCell<(Kept, Kept)> = FOLDER.with(|folder| {
+            let length = layout::file_size(History::MIN_CAPACITY);
+            RefCell::new((Kept::new(folder, "short", 0), Kept::new(folder, "long", length)))
+        });
+    }
+    FILES.with(|files| {
+        let (short, long) = &mut *files.borrow_mut();
+        short.fill(bytes);
+        let _ = short.file.set_len(bytes.len() as u64);
+        look_at(&short.path);
+        let start = &bytes[..bytes.len().min(layout::file_size(History::MIN_CAPACITY) as usize)];
+        long.fill(start);
+        look_at(&long.path);
+        // A look may help the ring's head on.
+        long.used = long.used.max(4096);
     });
 }
 
@@ -194,6 +232,7 @@ fn play(participant: &Arc<Participant>, bytes: &[u8]) {
     let (mut writer, mut reader) = (publisher(), subscription());
     exchange(writer.as_ref(), reader.as_ref());
     let Some(layout) = topic_file(participant) else { return };
+    let (mut segments, mut has_looked) = (payload_files(participant), false);
     for stroke in strokes.chunks_exact(12) {
         let (Ok(at), Ok(value)) = (<[u8; 4]>::try_from(&stroke[..4]), <[u8; 8]>::try_from(&stroke[4..])) else {
             continue;
@@ -201,12 +240,18 @@ fn play(participant: &Arc<Participant>, bytes: &[u8]) {
         let (at, value) = (u32::from_le_bytes(at), u64::from_le_bytes(value));
         match at >> 30 {
             0 | 1 => scribble(&layout, at as usize & 0x3fff_ffff, value),
-            2 => scribble_payload(participant, at as usize & 0x3fff_ffff, value),
+            2 => scribble_payload(&segments, at as usize & 0x3fff_ffff, value),
             _ => match at & 3 {
-                0 => writer = publisher(),
+                0 => {
+                    writer = publisher();
+                    exchange(writer.as_ref(), None);
+                    segments = payload_files(participant);
+                }
                 1 => reader = subscription(),
                 2 => drop(reader.take()),
-                _ => drop(inspect::look(participant.directory())),
+                // It copies whole files: once is as good as often.
+                _ if std::mem::replace(&mut has_looked, true) => {}
+                _ => drop(inspect::look_among(participant.directory(), inspect::Holders::default())),
             },
         }
         exchange(writer.as_ref(), reader.as_ref());
@@ -238,10 +283,16 @@ fn scribble(file: &Mapping, at: usize, value: u64) {
     }
 }
 
-fn scribble_payload(participant: &Participant, at: usize, value: u64) {
+/// The files of messages.
+fn payload_files(participant: &Participant) -> Vec<File> {
     let directory = participant.directory();
-    for (id, owner, topic) in directory.payload_segments().unwrap_or_default() {
-        let Ok(file) = File::options().write(true).open(directory.payload_path(id, owner, &topic)) else { continue };
+    let segments = directory.payload_segments().unwrap_or_default();
+    let open = |(id, owner, topic)| File::options().write(true).open(directory.payload_path(id, owner, &topic)).ok();
+    segments.into_iter().filter_map(open).collect()
+}
+
+fn scribble_payload(segments: &[File], at: usize, value: u64) {
+    for file in segments {
         let length = file.metadata().map_or(0, |meta| meta.len());
         let _ = file.write_all_at(&value.to_le_bytes(), (at as u64 * 8) % length.max(8).saturating_sub(7));
     }

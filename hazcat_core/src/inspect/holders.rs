@@ -11,7 +11,7 @@ use std::path::Path;
 
 /// The processes behind locks: by device and inode of the file, and first locked byte.
 #[derive(Debug, Default)]
-pub(super) struct Holders(BTreeMap<(u64, u64), Vec<Process>>);
+pub(crate) struct Holders(BTreeMap<(u64, u64), Vec<Process>>);
 
 impl Holders {
     /// Looks at every process that has a file below `directory` open.

@@ -28,6 +28,11 @@ use std::path::{Path, PathBuf};
 /// # Errors
 /// [`FileError`] where the directory itself cannot be looked at; what cannot be read in it is told in the report.
 pub fn look(directory: &Directory) -> Result<Report, FileError> {
+    look_among(directory, Holders::look(directory.path()))
+}
+
+/// The same with processes looked up before; none are for who wants to know of none. (`/proc` takes most of the time.)
+pub(crate) fn look_among(directory: &Directory, holders: Holders) -> Result<Report, FileError> {
     let path = directory.path().to_path_buf();
     let meta = fs::symlink_metadata(&path).map_err(|error| FileError::from_io(&path, 0, error))?;
     // Refused here rather than shown as empty.
@@ -36,7 +41,7 @@ pub fn look(directory: &Directory) -> Result<Report, FileError> {
         Ok(lease) => (Some(lease), None),
         Err(error) => (None, Some(error.to_string())),
     };
-    let eyes = Eyes { directory, lease, holders: Holders::look(&path) };
+    let eyes = Eyes { directory, lease, holders };
     let participants = eyes.participants();
     let topics: Vec<TopicReport> =
         directory.topics().unwrap_or_default().iter().filter_map(|topic| eyes.topic(topic)).collect();

@@ -21,7 +21,9 @@ mod holders;
 mod look;
 
 pub use clean::{clean, Cleaned, Verdict};
+pub(crate) use holders::Holders;
 pub use look::look;
+pub(crate) use look::look_among;
 
 use crate::domain::DomainId;
 use crate::graph::ParticipantGraph;

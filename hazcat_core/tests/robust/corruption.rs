@@ -221,7 +221,10 @@ impl Vandal {
             // What stands there from an earlier stroke may be a pipe.
             let aside = path.with_file_name(".aside");
             let _ = fs::remove_file(&aside);
-            fs::write(&aside, bytes).and_then(|()| fs::rename(&aside, path)).is_ok()
+            let replaced = fs::write(&aside, bytes).and_then(|()| fs::rename(&aside, path)).is_ok();
+            // In the way of a folder it would stay, and be struck in its turn: a foreign folder that nobody removes.
+            let _ = fs::remove_file(&aside);
+            replaced
         };
         let older = |random: &mut Random, same: bool| -> Option<Vec<u8>> {
             let fits = |(from, _): &&(PathBuf, Vec<u8>)| !same || Self::kind(from) == Self::kind(path);

@@ -74,6 +74,12 @@ impl Root {
         found
     }
 
+    /// All that lies below it, folders too, for a failure's message.
+    fn tree(&self) -> String {
+        let found = Command::new("find").arg(&self.0).arg("-ls").output().map(|output| output.stdout);
+        String::from_utf8_lossy(&found.unwrap_or_default()).into_owned()
+    }
+
     /// The files whose path contains `part`.
     pub fn files_in(&self, part: &str) -> Vec<PathBuf> {
         let wanted =
@@ -91,7 +97,7 @@ impl Root {
                 std::thread::sleep(Duration::from_millis(5));
             }
             if !empty && Instant::now() >= end {
-                panic!("left behind: {:?}", self.files());
+                panic!("left behind: {}", self.tree());
             }
             empty
         });
