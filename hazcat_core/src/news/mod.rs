@@ -18,6 +18,7 @@
 
 mod watch;
 
+use crate::config::Config;
 use crate::graph::file::{self, ReadError};
 use crate::graph::ParticipantGraph;
 use crate::ids::Identity;
@@ -37,7 +38,8 @@ use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-use watch::{Hints, Watch};
+use watch::Hints;
+pub(crate) use watch::Watch;
 
 /// How often everything is looked at, events or not.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
@@ -76,6 +78,16 @@ struct Suspect {
     due: Instant,
 }
 
+/// What the news will sleep on, to be opened before the lease (see [`Watch`]); `None` where there is only polling.
+pub(crate) fn open_watch(config: &Config) -> Option<Watch> {
+    said(config, config.use_inotify.then(Watch::open)?)
+}
+
+/// Says why there is no watch.
+fn said<T>(config: &Config, watch: Result<T, Errno>) -> Option<T> {
+    watch.map_err(|errno| warn_log!("no inotify watch ({errno}), polling every {:?}", config.poll_interval)).ok()
+}
+
 /// What a round of looking around has found.
 #[derive(Default)]
 struct Findings {
@@ -97,14 +109,8 @@ pub(crate) struct News {
 
 impl News {
     /// Starts to watch, before anything is scanned.
-    pub(crate) fn new(core: Arc<Core>) -> Self {
-        let watch = if core.config.use_inotify {
-            Watch::new(&core.directory)
-                .map_err(|errno| warn_log!("no inotify watch ({errno}), polling every {:?}", core.config.poll_interval))
-                .ok()
-        } else {
-            None
-        };
+    pub(crate) fn new(core: Arc<Core>, watch: Option<Watch>) -> Self {
+        let watch = watch.filter(|watch| said(&core.config, watch.add(&core.directory)).is_some());
         Self {
             core,
             watch,
@@ -122,7 +128,8 @@ impl News {
         self.tell(findings);
     }
 
-    fn run(mut self, stop: &EventFd) {
+    /// Until told to stop. What it has slept on is left to the caller, since it takes long to close.
+    fn run(mut self, stop: &EventFd) -> Option<Watch> {
         let interval = if self.watch.is_some() {
             SWEEP_INTERVAL
         } else {
@@ -133,7 +140,7 @@ impl News {
         loop {
             let until = self.next_due().map_or(next_sweep, |due| due.min(next_sweep)).min(next_tick);
             if self.sleep(stop, until) {
-                return;
+                return self.watch;
             }
             let mut hints = Hints::default();
             if let Some(watch) = &self.watch {
@@ -197,7 +204,7 @@ impl News {
         for who in hints.suspected {
             if who == own {
                 self.restore_own();
-            } else if !self.core.liveness.is_known_dead(who) {
+            } else if self.peers.contains_key(&who) || !self.core.liveness.is_known_dead(who) {
                 self.suspects.insert(who, Suspect { probes: 0, due: Instant::now() });
             }
         }
@@ -257,6 +264,11 @@ impl News {
                 return;
             }
             self.core.liveness.note_alive(who);
+            // It may have the place of one whose death has not come through yet: its news are read first.
+            let former = self.peers.keys().find(|peer| peer.index() == who.index()).copied();
+            if let Some(former) = former.filter(|former| self.core.is_dead(*former)) {
+                self.dead(former, findings);
+            }
             self.peers.insert(who, Peer { sequence: None, complained: false });
         }
         match self.read(who) {
@@ -468,7 +480,7 @@ fn guarded(call: impl FnOnce()) {
 /// The running thread.
 pub(crate) struct NewsThread {
     stop: Arc<ForkGuarded<EventFd>>,
-    handle: JoinHandle<()>,
+    handle: JoinHandle<Option<Watch>>,
 }
 
 impl NewsThread {
@@ -476,21 +488,17 @@ impl NewsThread {
         let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
         let stop = Arc::new(ForkGuarded::open(|| EventFd::from_flags(flags))?);
         let stopped = Arc::clone(&stop);
-        let handle = thread::spawn("hazcat-news", move || {
-            if let Ok(stop) = stopped.get() {
-                news.run(stop);
-            }
-        })?;
-        Ok(Self { stop, handle })
+        let run = move || stopped.get().ok().and_then(|stop| news.run(stop));
+        Ok(Self { stop, handle: thread::spawn("hazcat-news", run)? })
     }
 
-    /// Ends the thread and waits for it, unless this is the thread itself (a listener may drop the last participant).
-    pub(crate) fn stop(self) {
+    /// Ends the thread and waits for it, unless this is the thread itself (a listener may drop the last participant). What it
+    /// answers is to be dropped when nobody waits.
+    pub(crate) fn stop(self) -> Option<Watch> {
         if let Ok(stop) = self.stop.get() {
             let _ = stop.write(1);
         }
-        if self.handle.thread().id() != std::thread::current().id() {
-            let _ = self.handle.join();
-        }
+        let is_itself = self.handle.thread().id() == std::thread::current().id();
+        (!is_itself).then(|| self.handle.join()).and_then(Result::ok).flatten()
     }
 }

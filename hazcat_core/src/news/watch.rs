@@ -25,7 +25,10 @@ pub(super) struct Hints {
 }
 
 /// A watch on the folder of participants.
-pub(super) struct Watch {
+///
+/// Opened before the lease. The kernel closes the descriptors of a process that ends from the last one to the first, and takes
+/// milliseconds for this one (it waits for all who are delivering an event): the lock would be released that much later.
+pub(crate) struct Watch {
     /// `None` only while it is dropped.
     inotify: Option<ForkGuarded<Inotify>>,
 }
@@ -40,18 +43,19 @@ impl Drop for Watch {
 }
 
 impl Watch {
-    /// Starts watching.
+    /// Watches nothing yet.
     ///
     /// # Errors
-    /// What the system answers: `EMFILE` where this user has no inotify instance left, `ENOSPC` where no watch.
-    pub(super) fn new(directory: &Directory) -> Result<Self, Errno> {
+    /// What the system answers: `EMFILE` where this user has no inotify instance left.
+    pub(super) fn open() -> Result<Self, Errno> {
         let inotify = ForkGuarded::open(|| Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK))?;
-        let watch = Self { inotify: Some(inotify) };
-        watch.add(directory)?;
-        Ok(watch)
+        Ok(Self { inotify: Some(inotify) })
     }
 
     /// Watches the folder (again, after it was removed and made anew).
+    ///
+    /// # Errors
+    /// What the system answers: `ENOSPC` where this user has no watch left.
     pub(super) fn add(&self, directory: &Directory) -> Result<(), Errno> {
         let mask = AddWatchFlags::IN_CREATE
             | AddWatchFlags::IN_MOVED_TO

@@ -30,7 +30,7 @@ use crate::directory::{Directory, DirectoryError};
 use crate::graph::Graph;
 use crate::ids::Identity;
 use crate::lease::{Lease, LeaseError};
-use crate::news::{News, NewsThread};
+use crate::news::{self, News, NewsThread, Watch};
 use crate::sys::bus_error;
 use crate::sys::fork::{ForkMark, ForkedChild};
 use crate::sys::shm_file::FileError;
@@ -133,8 +133,9 @@ impl Participant {
             bus_error::install();
         }
         let directory = Directory::open_or_create(config)?;
+        let watch = news::open_watch(config);
         let lease = Arc::new(Lease::acquire(&directory)?);
-        let joined = Self::join_with(config, &directory, &lease);
+        let joined = Self::join_with(config, &directory, &lease, watch);
         if joined.is_err() {
             Core::remove_files_of(&directory, lease.identity());
             lease.release(&directory);
@@ -142,7 +143,12 @@ impl Participant {
         joined
     }
 
-    fn join_with(config: &Config, directory: &Directory, lease: &Arc<Lease>) -> Result<Arc<Self>, JoinError> {
+    fn join_with(
+        config: &Config,
+        directory: &Directory,
+        lease: &Arc<Lease>,
+        watch: Option<Watch>,
+    ) -> Result<Arc<Self>, JoinError> {
         let identity = lease.identity();
         sweep(directory, lease);
         fault_point!("participant.join.swept");
@@ -163,7 +169,7 @@ impl Participant {
             mark: ForkMark::here(),
             listeners: Mutex::new(Vec::new()),
         });
-        let mut news = News::new(Arc::clone(&core));
+        let mut news = News::new(Arc::clone(&core), watch);
         news.scan();
         fault_point!("participant.join.scanned");
         let thread = NewsThread::start(news).map_err(JoinError::Thread)?;
@@ -233,13 +239,15 @@ impl Participant {
     /// the process is: without it, others would take our records and our held messages for a dead participant's.
     pub fn leave(&self) {
         let thread = self.news.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // Closed at the very end.
+        let mut _watch = None;
         if let Some(thread) = thread {
             if self.check_fork().is_err() {
                 // The thread is the parent's.
                 std::mem::forget(thread);
                 return;
             }
-            thread.stop();
+            _watch = thread.stop();
             fault_point!("participant.leave.news-stopped");
             self.core.graph.leave();
             fault_point!("participant.leave.graph-left");

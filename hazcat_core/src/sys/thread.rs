@@ -10,7 +10,7 @@ use std::thread::{Builder, JoinHandle};
 ///
 /// # Errors
 /// There is no thread to be had.
-pub fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
+pub fn spawn<T: Send + 'static>(name: &str, body: impl FnOnce() -> T + Send + 'static) -> io::Result<JoinHandle<T>> {
     // A thread begins with the mask of the one that starts it.
     let mut blocked = SigSet::all();
     for own_fault in [Signal::SIGBUS, Signal::SIGSEGV, Signal::SIGFPE, Signal::SIGILL] {

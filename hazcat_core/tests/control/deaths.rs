@@ -4,7 +4,8 @@ use crate::support::{add_node, sees, wait_for_graph, wait_until, Peer, Recorder,
 use hazcat_core::doorbell;
 use hazcat_core::participant::{NewsListener, Participant};
 use hazcat_core::Config;
-use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 fn a_killed_process_is_noticed(root: &TestRoot) {
@@ -79,6 +80,39 @@ fn sleepers_are_rung_by_a_death_not_only_by_the_tick() {
     });
     let by_death = by_death.count();
     assert!(by_death > 5, "{by_death} of 10");
+}
+
+/// The first news of a death may be the newcomer that has taken the place.
+#[test]
+fn one_that_was_replaced_at_once_is_missed_at_once() {
+    let root = TestRoot::new();
+    let survivor = root.join();
+    let recorder = Recorder::on(&survivor);
+    let ticks = || recorder.ticks.load(Ordering::Relaxed);
+    let other = root.join();
+    // Holds the news up: the listener is called by them, and waits.
+    let gate = Arc::new(Mutex::new(()));
+    let gated = Arc::clone(&gate);
+    survivor.graph().add_listener(Box::new(move || drop(gated.lock().expect("no panic"))));
+    let at_once = (0..10).filter(|round| {
+        let former = root.join();
+        let listed = || survivor.graph().snapshot().participant(former.identity()).is_some();
+        wait_until("it is known", listed);
+        let held = gate.lock().expect("no panic");
+        let node = format!("node {round}");
+        add_node(&other, &node);
+        wait_until("the news have come as far as the gate", || sees(&survivor, &node));
+        former.leave();
+        let next = root.join();
+        assert_eq!(former.identity().index(), next.identity().index());
+        let before = ticks();
+        drop(held);
+        wait_until("the former one is missed", || !listed() && recorder.has(former.identity()));
+        // A sweep finds it too; once a second it comes in between.
+        ticks() == before
+    });
+    let at_once = at_once.count();
+    assert!(at_once > 5, "{at_once} of 10");
 }
 
 fn one_that_leaves_is_noticed(root: &TestRoot) {

@@ -7,8 +7,11 @@ mod damage;
 mod deaths;
 mod forks;
 mod groups;
+mod haste;
 mod joining;
 mod lost_leases;
+#[path = "../support/parent.rs"]
+mod parent;
 mod removals;
 mod scale;
 mod support;

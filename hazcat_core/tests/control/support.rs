@@ -1,5 +1,6 @@
 //! Roots, children and patience for the tests.
 
+use crate::parent::{end_with_parent, name_parent};
 use hazcat_core::config::Config;
 use hazcat_core::graph::{EndpointKind, EndpointRecord, NodeRecord};
 use hazcat_core::ids::Identity;
@@ -13,6 +14,11 @@ use std::time::{Duration, Instant};
 
 /// A watchdog, not a time limit: only what hangs reaches it.
 pub const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Whether the long versions of the tests were asked for.
+pub fn long() -> bool {
+    std::env::var_os("HAZCAT_LONG").is_some_and(|value| value != "0")
+}
 
 const ROOT: &str = "HAZCAT_TEST_CHILD_ROOT";
 const NO_INOTIFY: &str = "HAZCAT_TEST_CHILD_NO_INOTIFY";
@@ -125,6 +131,7 @@ impl Starting {
         let mut command = Command::new(std::env::current_exe().expect("own path"));
         command.args(["support::child", "--exact", "--nocapture", "--test-threads=1"]);
         command.env(ROOT, root.path());
+        name_parent(&mut command);
         if !root.use_inotify {
             command.env(NO_INOTIFY, "1");
         }
@@ -176,6 +183,7 @@ fn answer(text: impl std::fmt::Display) {
 #[test]
 fn child() {
     let Some(root) = std::env::var_os(ROOT) else { return };
+    end_with_parent();
     let config =
         Config { root: PathBuf::from(root), use_inotify: std::env::var_os(NO_INOTIFY).is_none(), ..Config::default() };
     let participant = Participant::join(&config).expect("join");
@@ -208,6 +216,15 @@ fn child() {
             "miss" => {
                 answer("watching");
                 wait_for_graph(&participant, || !sees(&participant, argument));
+                answer(monotonic_ns());
+            }
+            // Announces that it knows that one, waits until it does not, tells when that was.
+            "outlive" => {
+                let who = Identity::from_word(argument.parse().expect("a word")).expect("an identity");
+                let is_listed = || participant.graph().snapshot().participant(who).is_some();
+                wait_for_graph(&participant, is_listed);
+                answer("watching");
+                wait_for_graph(&participant, || !is_listed());
                 answer(monotonic_ns());
             }
             "name" => {

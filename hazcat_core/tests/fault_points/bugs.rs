@@ -18,6 +18,7 @@ const BYTES: usize = 4096;
 /// Plants the bug that the parent test ordered, if there is one.
 pub fn plant_what_was_ordered() {
     if let Ok(bug) = std::env::var(BUG) {
+        end_with_parent();
         fault::plant(&bug).expect("a bug that can be planted");
     }
 }
@@ -26,6 +27,7 @@ pub fn plant_what_was_ordered() {
 fn expect_found(bug: &str, test: &str, complaint: &str) {
     let mut command = Command::new(std::env::current_exe().expect("own path"));
     command.args([test, "--exact", "--nocapture", "--test-threads=1"]).env(BUG, bug).stdin(Stdio::null());
+    name_parent(&mut command);
     let output = command.output().expect("run");
     let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success(), "{test} has not noticed {bug}");

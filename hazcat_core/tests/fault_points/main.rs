@@ -44,10 +44,10 @@ fn child() {
             victim::everything(&config);
             answer("survived");
         }
-        ["litter", parent] => victim::litter(&config, parent.parse().expect("a number")),
-        ["litter", parent, point, passage] => {
+        ["litter"] => victim::litter(&config),
+        ["litter", point, passage] => {
             fault::kill_at(point, passage.parse().expect("a number"));
-            victim::litter(&config, parent.parse().expect("a number"));
+            victim::litter(&config);
         }
         other => panic!("{other:?}"),
     }

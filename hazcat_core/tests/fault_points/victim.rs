@@ -222,13 +222,12 @@ fn behind_the_dead(participant: &Arc<Participant>) {
     let to_litter = publisher(participant, "litter", keep_all_publisher(PATIENT));
     let before = segments(participant);
     // Dies with everything unread and held; dies with a segment that nobody has named.
-    let me = std::process::id();
-    let deaths = [format!("litter {me}"), format!("litter {me} segment.create.published 3")];
-    for role in deaths {
+    for role in ["litter", "litter segment.create.published 3"] {
         let mut command = Command::new(std::env::current_exe().expect("own path"));
         command.args(["child", "--exact", "--nocapture", "--test-threads=1"]);
         // The output stays open for as long as one of the two lives.
         command.env("HAZCAT_TEST_QUEUE_ROLE", role).stdin(Stdio::null());
+        name_parent(&mut command);
         assert!(!command.status().expect("run").success(), "it dies");
         publish_some(&to_litter, 5, 64);
         take_all(&litter);
@@ -283,12 +282,7 @@ fn segments(participant: &Participant) -> Vec<OsString> {
 }
 
 /// What the other process does before it dies; it dies with its parent at the latest.
-pub fn litter(config: &Config, parent: u32) {
-    // SAFETY: a plain number; concerns this process.
-    assert_eq!(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) }, 0);
-    if std::os::unix::process::parent_id() != parent {
-        return;
-    }
+pub fn litter(config: &Config) {
     let participant = Participant::join(config).expect("join");
     let sub = subscription(&participant, "litter", keep_all());
     let to_litter = publisher(&participant, "litter", lasting_publisher());

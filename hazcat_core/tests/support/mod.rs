@@ -6,10 +6,13 @@
 
 #![allow(dead_code)] // Each test binary uses its part of this.
 
+mod parent;
+
 use hazcat_core::participant::Participant;
 use hazcat_core::{
     Config, Gid, MessageMeta, Publisher, PublisherOptions, Sample, Subscription, SubscriptionOptions, TopicKey,
 };
+pub use parent::{end_with_parent, name_parent};
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
@@ -269,6 +272,7 @@ impl Peer {
     /// The same through a program that starts what follows its own arguments, such as `unshare`.
     pub fn start_through(starter: &[&str], root: &Root, role: &str) -> Self {
         let own = std::env::current_exe().expect("own path");
+        let directly = starter.is_empty();
         let mut command = match starter.split_first() {
             Some((program, arguments)) => {
                 let mut command = Command::new(program);
@@ -279,6 +283,9 @@ impl Peer {
         };
         command.args(["child", "--exact", "--nocapture", "--test-threads=1"]);
         command.env(ROOT, root.path()).env(ROLE, role);
+        if directly {
+            name_parent(&mut command);
+        }
         let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("spawn");
         let stdin = process.stdin.take();
         let stdout = BufReader::new(process.stdout.take().expect("piped"));
@@ -357,6 +364,7 @@ impl Drop for Peer {
 /// In a child: what it is to do and where. `None` in an ordinary test run.
 pub fn child_role() -> Option<(String, Config)> {
     let role = std::env::var(ROLE).ok()?;
+    end_with_parent();
     let root = PathBuf::from(std::env::var_os(ROOT)?);
     Some((role, Config { root, ..Config::default() }))
 }
