@@ -14,7 +14,7 @@
 //!   that sees a lock and a later generation is right that the old holder is dead. An earlier one, or one that fails its
 //!   check bits, is somebody's scribble: it makes nobody dead, and the holder writes its own again within a second.
 //! * Who finds the file removed or replaced takes the same byte of the new one, under the same identity, and keeps the old one
-//!   too, for as long as it tells anything (see [`former`]): a peer is alive by any of them.
+//!   too, for as long as it tells anything (see `former.rs`): a peer is alive by any of them.
 //! * An identity that no lease file of ours has ever shown alive may be alive by one that we do not know. It is not dead while
 //!   its participant's file is locked, which every participant keeps locked.
 //! * Joining happens with the *gate* byte held shared; the last to leave holds it exclusively while it removes the

@@ -2,10 +2,11 @@
 //!
 //! A page of a mapping that lies behind the end of its file raises SIGBUS when it is touched, and tmpfs has no seal that would
 //! keep others from cutting a file that has a name. So a handler looks whether the address is in one of *our* mappings
-//! ([`Watched`]), puts zeros of this process' own in the place of everything from that page on, marks the mapping as cut, and
+//! (`Watched`), puts zeros of this process' own in the place of everything from that page on, marks the mapping as cut, and
 //! returns: the access is repeated and finds zeros. All who read shared memory take zeros for an answer, as they take whatever
 //! else a hostile peer writes. What is to be done about it is for ordinary code to find out, by [`cuts`] (one load) and
-//! [`Watched::is_cut`]. The idea is that of libwayland-server (`src/wayland-shm.c`), which owes it to X servers.
+//! [`Mapping::is_cut`](super::mapping::Mapping::is_cut). The idea is that of libwayland-server (`src/wayland-shm.c`), which owes
+//! it to X servers.
 //!
 //! What is none of ours goes to the handler that was there before, or does what it did without a handler: the process dies of
 //! it at the same instruction. A handler that is installed later comes first, and reaches ours if it passes on what it does not
