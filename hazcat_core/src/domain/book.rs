@@ -11,6 +11,9 @@ use crate::ring::word::{CHUNK_UNIT, MAX_SEGMENTS, MAX_SEGMENT_BYTES};
 pub const RESERVED_BYTES: usize = crate::payload::segment::SEGMENT_HEADER_BYTES;
 /// Smallest segment, in bytes.
 const MIN_SEGMENT_BYTES: usize = 64 << 10;
+/// Most segments that are made smaller than wished, for want of room: the others are for when there is room again, so that a
+/// shortage does not leave a publisher with small segments for ever.
+const MOST_MADE_SHORT: usize = 6;
 /// Segments are whole pages.
 const PAGE: usize = 4096;
 /// Most pieces a segment is cut into.
@@ -49,6 +52,8 @@ pub struct SegmentBook<S> {
     budget: usize,
     used: usize,
     segments: Vec<OwnedSegment<S>>,
+    /// How many of them are smaller than was wished.
+    made_short: usize,
     /// What the library handed out, by ticket.
     tickets: Vec<Option<Piece>>,
     free_tickets: Vec<u32>,
@@ -90,6 +95,7 @@ impl<S: SegmentMemory> SegmentBook<S> {
             budget,
             used: 0,
             segments: Vec::new(),
+            made_short: 0,
             tickets: Vec::with_capacity(USUAL_PIECES),
             free_tickets: Vec::with_capacity(USUAL_PIECES),
             cached: vec![Vec::new(); CLASSES],
@@ -265,11 +271,17 @@ impl<S: SegmentMemory> SegmentBook<S> {
         }
         let wished = whole_pages((2 * bytes + RESERVED_BYTES).max(self.used).max(MIN_SEGMENT_BYTES));
         let wished = wished.min(room / PAGE * PAGE).max(least).min(MAX_SEGMENT_BYTES as usize);
-        let segment = match make(wished) {
-            // Memory is nearly full: what is needed now may still fit.
-            Err(error) if wished > least && error.is_for_want_of_room() => make(least)?,
-            other => other?,
+        let mut size = wished;
+        let segment = loop {
+            match make(size) {
+                // Memory is nearly full: what is needed now may still fit.
+                Err(error) if size > least && self.made_short < MOST_MADE_SHORT && error.is_for_want_of_room() => {
+                    size = whole_pages(size / 2).max(least);
+                }
+                made => break made?,
+            }
         };
+        self.made_short += usize::from(size < wished);
         let len = segment.len();
         let units = units_of(len);
         let pieces = offset_allocator::Allocator::with_max_allocs(units, (units + 8).min(MAX_PIECES));
@@ -282,6 +294,41 @@ impl<S: SegmentMemory> SegmentBook<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys::shm_file::FileError;
+
+    /// Memory of which there is nothing but its length.
+    struct Length(usize);
+
+    impl SegmentMemory for Length {
+        fn len(&self) -> usize {
+            self.0
+        }
+    }
+
+    #[test]
+    fn a_shortage_of_memory_leaves_no_trace() {
+        let full = |needed: u64| AllocateError::System(FileError::Full { path: "/dev/shm".into(), needed });
+        let mut book = SegmentBook::new(1 << 30);
+        // As much as a hundred kilobytes are to be had, in all.
+        let mut left = 100_000usize;
+        let mut taken = Vec::new();
+        let error = loop {
+            let made = book.allocate(1000, |len| {
+                left = left.checked_sub(len).ok_or_else(|| full(len as u64))?;
+                Ok(Length(len))
+            });
+            match made {
+                Ok(piece) => taken.push(piece),
+                Err(error) => break error,
+            }
+        };
+        assert!(error.is_for_want_of_room(), "{error}");
+        assert!(taken.len() * 1024 > 85_000, "nearly all of it was used: {} pieces", taken.len());
+        // The shortage is over: small messages, and ever larger ones, up to what the budget allows.
+        for bytes in std::iter::repeat_n(1000, 40_000).chain((12..28).map(|power| 1 << power)) {
+            book.allocate(bytes, |len| Ok(Length(len))).unwrap_or_else(|error| panic!("{bytes} bytes: {error}"));
+        }
+    }
 
     #[test]
     fn size_classes_are_ordered_tight_and_stable() {
