@@ -13,8 +13,9 @@ use crate::ids::{PublicationNumber, PublisherIndex, SegmentId, Sequence};
 use crate::payload::chunk::ChunkHeader;
 use crate::payload::segment::Segment;
 use crate::ring::held;
-use crate::ring::word::{MessageRef, CHUNK_UNIT};
+use crate::ring::word::{MessageRef, CHUNK_UNIT, MAX_SEGMENTS};
 use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sys::shm_file::FileError;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -122,11 +123,12 @@ fn notes_of(
 ) -> Vec<Noted> {
     let mut own = Vec::new();
     let Some(view) = history_in(history, location) else { return own };
+    let mut segments = SegmentsOf::new(topic, record);
     for position in 0..view.depth() {
         let Some(word) = view.read(position) else { continue };
         let Some(message) = view.protect(position, word, publisher, entry) else { continue };
         fault_point!("backlog.protected");
-        let header = segment_of(topic, record, message).and_then(|segment| {
+        let header = segments.get(message.segment()).ok().flatten().and_then(|segment| {
             let header = segment.mapping().record::<ChunkHeader>(message.byte_offset())?;
             let (sequence, number) = (header.sequence(), header.number());
             Some((sequence, number, segment))
@@ -150,26 +152,71 @@ fn notes_of(
     own
 }
 
+/// There may be a segment, which this process has no room for now.
+pub(super) struct OutOfReach;
+
 /// Position of the last message that a publisher who was killed kept for keep-all subscriptions; `None` where it kept none.
-pub(super) fn newest_kept_by_dead(topic: &Topic, publisher: PublisherIndex) -> Option<Sequence> {
-    let record = topic.publisher(publisher).filter(|record| record.flags.load(Ordering::Relaxed) & KEEP_ALL != 0)?;
-    let location = location(record)?;
-    let first = record.segments.first().map(|id| SegmentId(id.load(Ordering::Acquire))).filter(|id| id.0 != 0)?;
-    let creator = record.creator.load(Ordering::Relaxed);
-    let history = topic.segments.get(first, &topic.folder().path(first, creator))?;
-    let view = history_in(&history, &location)?;
-    let position = |position| {
-        let word = view.read(position)?;
-        let message = word.message(publisher)?;
-        let segment = segment_of(topic, record, message)?;
-        let header = segment.mapping().record::<ChunkHeader>(message.byte_offset())?;
-        word.is_number(header.number()).then(|| header.sequence())
-    };
-    (0..view.depth()).filter_map(position).max()
+///
+/// # Errors
+/// [`OutOfReach`]: it may have kept some.
+pub(super) fn newest_kept_by_dead(topic: &Topic, publisher: PublisherIndex) -> Result<Option<Sequence>, OutOfReach> {
+    let keeps = |record: &&PublisherRecord| record.flags.load(Ordering::Relaxed) & KEEP_ALL != 0;
+    let Some(record) = topic.publisher(publisher).filter(keeps) else { return Ok(None) };
+    let Some(location) = location(record) else { return Ok(None) };
+    let mut segments = SegmentsOf::new(topic, record);
+    let Some(history) = segments.get(0)? else { return Ok(None) };
+    let Some(view) = history_in(&history, &location) else { return Ok(None) };
+    let mut newest = None;
+    for word in (0..view.depth()).filter_map(|position| view.read(position)) {
+        let Some(message) = word.message(publisher) else { continue };
+        let Some(segment) = segments.get(message.segment())? else { continue };
+        let header = segment.mapping().record::<ChunkHeader>(message.byte_offset());
+        newest = newest.max(header.filter(|header| word.is_number(header.number())).map(ChunkHeader::sequence));
+    }
+    Ok(newest)
 }
 
-fn segment_of(topic: &Topic, record: &PublisherRecord, message: MessageRef) -> Option<Arc<Segment>> {
-    let id = SegmentId(record.segments.get(message.segment())?.load(Ordering::Acquire));
-    let creator = record.creator.load(Ordering::Relaxed);
-    topic.segments.get(id, &topic.folder().path(id, creator))
+/// The segments of one publisher, each looked for once however many messages lie in it.
+struct SegmentsOf<'a> {
+    topic: &'a Topic,
+    record: &'a PublisherRecord,
+    found: [Looked; MAX_SEGMENTS],
+}
+
+/// What a look for a segment has found.
+#[derive(Clone, Default)]
+enum Looked {
+    #[default]
+    NotYet,
+    Mapped(Arc<Segment>),
+    Gone,
+    OutOfReach,
+}
+
+impl<'a> SegmentsOf<'a> {
+    fn new(topic: &'a Topic, record: &'a PublisherRecord) -> Self {
+        Self { topic, record, found: Default::default() }
+    }
+
+    /// The segment of that index; `None` where it is gone.
+    fn get(&mut self, index: usize) -> Result<Option<Arc<Segment>>, OutOfReach> {
+        let (topic, record) = (self.topic, self.record);
+        let Some(found) = self.found.get_mut(index) else { return Ok(None) };
+        if matches!(found, Looked::NotYet) {
+            let id = SegmentId(record.segments.get(index).map_or(0, |id| id.load(Ordering::Acquire)));
+            let creator = record.creator.load(Ordering::Relaxed);
+            *found = match topic.segments.open(id, &topic.folder().path(id, creator)) {
+                Ok(segment) => Looked::Mapped(segment),
+                Err(FileError::Missing { .. } | FileError::Corrupt { .. } | FileError::WrongVersion { .. }) => {
+                    Looked::Gone
+                }
+                Err(_) => Looked::OutOfReach,
+            };
+        }
+        match found {
+            Looked::Mapped(segment) => Ok(Some(Arc::clone(segment))),
+            Looked::OutOfReach => Err(OutOfReach),
+            Looked::NotYet | Looked::Gone => Ok(None),
+        }
+    }
 }

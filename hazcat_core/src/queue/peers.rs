@@ -3,6 +3,7 @@
 use crate::ids::SegmentId;
 use crate::payload::segment::Segment;
 use crate::ring::word::{MAX_PUBLISHERS, MAX_SEGMENTS};
+use crate::sys::shm_file::FileError;
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -12,17 +13,23 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 pub(super) struct SegmentCache(Mutex<HashMap<u64, Weak<Segment>>>);
 
 impl SegmentCache {
-    /// The segment with this id, mapped now if nobody has it yet. `None` where it is gone or not what it should be.
+    /// The segment with this id, mapped now if nobody has it yet. `None` where it is gone or not what it should be, or where
+    /// this process has no room for it.
     pub(super) fn get(&self, id: SegmentId, path: &Path) -> Option<Arc<Segment>> {
+        self.open(id, path).ok()
+    }
+
+    /// The same, with the reason.
+    pub(super) fn open(&self, id: SegmentId, path: &Path) -> Result<Arc<Segment>, FileError> {
         let mut mapped = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let known = mapped.get(&id.0).and_then(Weak::upgrade);
         if let Some(segment) = known.filter(|segment| !segment.mapping().is_cut()) {
-            return Some(segment);
+            return Ok(segment);
         }
-        let segment = Arc::new(Segment::open(path, id).ok()?);
+        let segment = Arc::new(Segment::open(path, id)?);
         mapped.retain(|_, weak| weak.strong_count() > 0);
         mapped.insert(id.0, Arc::downgrade(&segment));
-        Some(segment)
+        Ok(segment)
     }
 
     /// The segment mapped here in which an address lies.

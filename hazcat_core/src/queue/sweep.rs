@@ -235,9 +235,10 @@ impl Departed {
                 Owner::Orphan if record.state.load(Ordering::Acquire) == DEPARTED => {
                     slowest < Sequence(record.kept_until.load(Ordering::Relaxed))
                 }
-                Owner::Participant(_) => {
-                    backlog::newest_kept_by_dead(topic, index).is_some_and(|newest| slowest <= newest)
-                }
+                Owner::Participant(_) => match backlog::newest_kept_by_dead(topic, index) {
+                    Ok(newest) => newest.is_some_and(|newest| slowest <= newest),
+                    Err(backlog::OutOfReach) => true,
+                },
                 _ => false,
             };
             if promised {

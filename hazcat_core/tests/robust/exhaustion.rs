@@ -143,6 +143,52 @@ fn without_address_space_what_is_there_goes_on() {
     somebody_goes_short_of("address-space");
 }
 
+/// A child: publishes ten messages that nobody may lose.
+pub fn be_generous(config: &Config) {
+    let here = Participant::join(config).expect("join");
+    let options = PublisherOptions { history: History::KeepAll, ..PublisherOptions::default() };
+    let publisher = publisher(&here, "kept", options);
+    (1..=10).for_each(|number| publish(&publisher, 0, number, 64));
+    answer("ready");
+    while next_line().is_some() {}
+}
+
+/// A child: cleans up behind others while it has no descriptors left to look at what they have left.
+pub fn sweep_short(config: &Config) {
+    let here = Participant::join(config).expect("join");
+    let rushing = publisher(&here, "kept", PublisherOptions::default());
+    // Memory for all that will be unread.
+    drop((0..5000).map(|_| rushing.loan(16).expect("loan")).collect::<Vec<_>>());
+    let spare = subscription(&here, "kept", SubscriptionOptions::default());
+    answer("ready");
+    wait_until("the death is known", || here.graph().snapshot().participants().count() == 2);
+    let _scarcity = no_descriptors();
+    (1..=10_000).for_each(|number| publish(&rushing, 1, number, 16));
+    // Who leaves sweeps.
+    drop(spare);
+    answer("swept");
+    while next_line().is_some() {}
+}
+
+#[test]
+fn who_cannot_look_at_what_a_killed_publisher_kept_leaves_it_alone() {
+    let _watchdog = Watchdog::new();
+    let root = Root::new();
+    let here = root.join();
+    let keep_all = SubscriptionOptions { history: History::KeepAll, ..SubscriptionOptions::default() };
+    let slow = subscription(&here, "kept", keep_all);
+    let mut generous = Peer::started(&root, "be-generous");
+    let mut poor = Peer::started(&root, "sweep-short");
+    generous.kill();
+    assert_eq!(poor.answer(), "swept");
+    let kept: Vec<u64> = take_all(&slow).into_iter().filter(|(who, _)| *who == 0).map(|(_, number)| number).collect();
+    assert_eq!(kept, (1..=10).collect::<Vec<_>>());
+    poor.kill();
+    drop(slow);
+    here.leave();
+    root.assert_empty();
+}
+
 #[test]
 fn full_tables_of_a_topic_say_so_and_have_room_again() {
     let _watchdog = Watchdog::new();

@@ -33,6 +33,8 @@ fn child() {
         "outlive" => long_life::outlive(),
         "stay" => long_life::stay(),
         "keep-busy" => long_life::keep_busy(&config, argument),
+        "be-generous" => exhaustion::be_generous(&config),
+        "sweep-short" => exhaustion::sweep_short(&config),
         "go-short" => exhaustion::go_short(&config, argument),
         other => panic!("no role {other}"),
     }
