@@ -48,7 +48,7 @@ impl PublisherCounters {
 
     /// Messages that were made where they lie.
     pub fn in_place(&self) -> u64 {
-        self.messages.saturating_sub(self.copied_to_device + self.copied_in + self.serialized)
+        self.messages.saturating_sub(sum([self.copied_to_device, self.copied_in, self.serialized]))
     }
 }
 
@@ -103,17 +103,17 @@ impl SubscriptionCounters {
 
     /// Copies it made from one domain to another.
     pub fn copies(&self) -> u64 {
-        self.to_host + self.to_device + self.between_devices
+        sum([self.to_host, self.to_device, self.between_devices])
     }
 
     /// Messages that it had where their publisher had put them.
     pub fn without_copy(&self) -> u64 {
-        self.messages.saturating_sub(self.copies() + self.shared_copies)
+        self.messages.saturating_sub(sum([self.copies(), self.shared_copies]))
     }
 
     /// Messages that were read where they lay, nothing being copied out.
     pub fn in_place(&self) -> u64 {
-        self.messages.saturating_sub(self.copied_out + self.deserialized)
+        self.messages.saturating_sub(sum([self.copied_out, self.deserialized]))
     }
 }
 
@@ -167,6 +167,11 @@ impl Subscription {
             add(&record.counters, taken::BYTES_OUT, bytes);
         });
     }
+}
+
+/// Of numbers that anybody may have written.
+fn sum<const N: usize>(counts: [u64; N]) -> u64 {
+    counts.into_iter().fold(0, u64::saturating_add)
 }
 
 fn read(counters: &[AtomicU64], which: usize) -> u64 {

@@ -488,9 +488,10 @@ impl Topic {
         self.layout.domain(row)
     }
 
-    /// Longest wait for somebody else's copy of a message of so many bytes.
+    /// Longest wait for somebody else's copy of a message that says it has so many bytes: a millisecond per MiB, a few seconds
+    /// at the most, whatever it says.
     pub(super) fn copy_wait(&self, bytes: u64) -> Duration {
-        self.participant.config().copy_wait.saturating_add(Duration::from_micros(bytes.min(1 << 40) / 1024))
+        self.participant.config().copy_wait.saturating_add(Duration::from_micros(bytes.min(4 << 30) / 1024))
     }
 
     /// The places for copies into a domain; backed with memory now if they are needed for the first time. `None` where shared

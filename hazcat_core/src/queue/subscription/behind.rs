@@ -143,7 +143,7 @@ impl Subscription {
         let mut accepted = count(from.max(oldest), to);
         if overwritten > 0 {
             let share = count(oldest, head) as f64 / (head.0 - oldest.0).max(1) as f64;
-            accepted += (overwritten as f64 * share).round() as u64;
+            accepted = accepted.saturating_add((overwritten as f64 * share).round() as u64);
         }
         accepted
     }
