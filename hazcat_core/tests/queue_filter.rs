@@ -289,3 +289,38 @@ fn threads_may_change_it_meanwhile() {
         assert!(last > 0);
     });
 }
+
+/// Messages that come faster than a filter can judge them are no damage: what passes arrives, and who waits goes on looking.
+#[test]
+fn a_filter_that_is_slower_than_the_publishers_is_no_error() {
+    let _watchdog = Watchdog::new();
+    let root = Root::new();
+    let (here, there) = (root.join(), root.join());
+    for history in [History::KeepLast(5), History::KeepAll] {
+        for (divisor, expected) in [(1, true), (u64::MAX, false)] {
+            // The worst that can be: for every message that is judged, another one arrives.
+            let publisher = publisher(&there, "t", PublisherOptions::default());
+            publish(&publisher, 1, 1, 16);
+            let flood = Arc::new(AtomicUsize::new(1));
+            let count = Arc::clone(&flood);
+            let filter: FilterFn = Box::new(move |_, payload| {
+                let number = count.load(Ordering::Relaxed);
+                if number > 0 {
+                    count.store(number + 1, Ordering::Relaxed);
+                    publish(&publisher, 1, number as u64 + 1, 16);
+                }
+                whole(payload).expect("a whole message").1 % divisor == 0
+            });
+            let options = SubscriptionOptions { filter: Some(filter), history, ..keep_last(5) };
+            let sub = subscription(&here, "t", options);
+            let opener = support::publisher(&there, "t", PublisherOptions::default());
+            publish(&opener, 1, 1, 16);
+            assert!(sub.has_data(), "there is more than it could judge");
+            assert_eq!(take(&sub).is_some(), expected, "{history:?}");
+            // The flood ends.
+            flood.store(0, Ordering::Relaxed);
+            let rest = take_numbers(&sub);
+            assert_eq!((!rest.is_empty(), sub.has_data()), (expected, false), "{history:?}");
+        }
+    }
+}

@@ -169,9 +169,13 @@ impl Subscription {
         purpose: Purpose,
     ) -> Result<Found, TakeError> {
         let Some(mut filter) = state.filter.take() else { return Ok(Found::Nothing) };
-        let found = self.judge(record, state, &mut filter, entry, index).and_then(|()| {
-            let first = self.first_passed(state, &mut filter, entry, index, purpose)?;
-            Ok(first.map_or(Found::Nothing, Found::Message))
+        let found = self.judge(record, state, &mut filter, entry, index).and_then(|judged_all| {
+            Ok(match self.first_passed(state, &mut filter, entry, index, purpose)? {
+                Some(first) => Found::Message(first),
+                // Whoever waits looks again.
+                None if !judged_all && purpose == Purpose::Look => Found::Message(Taken::placeholder(index)),
+                None => Found::Nothing,
+            })
         });
         self.restore(record, state, filter);
         found
@@ -226,7 +230,8 @@ impl Subscription {
         Ok(None)
     }
 
-    /// Judges what has arrived since the last time.
+    /// Judges what has arrived since the last time. Answers whether that was all: messages may come faster than they are
+    /// judged.
     fn judge(
         &self,
         record: &SubscriptionRecord,
@@ -234,12 +239,13 @@ impl Subscription {
         filter: &mut Filter,
         entry: &AtomicU64,
         index: u32,
-    ) -> Result<(), TakeError> {
+    ) -> Result<bool, TakeError> {
         let ring = self.topic.ring();
         if self.keep_all {
             // It is judged again when it is taken; here they are counted.
             filter.judged = filter.judged.max(Sequence(record.cursor.load(Ordering::Relaxed)));
         }
+        let began = filter.judged;
         let (mut judged, mut passed, mut missed) = (0u64, 0u64, 0u64);
         let mut complete = false;
         // Each turn moves on or follows a publication that happened meanwhile.
@@ -288,8 +294,8 @@ impl Subscription {
             // What could not be judged is taken to have passed as often as the rest.
             state.lose((missed as f64 * passed as f64 / judged as f64).round() as u64);
         }
-        if complete {
-            Ok(())
+        if complete || filter.judged != began {
+            Ok(complete)
         } else {
             Err(TakeError::Corrupt)
         }
