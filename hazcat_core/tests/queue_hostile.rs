@@ -4,7 +4,7 @@
 mod support;
 
 use hazcat_core::ids::PublisherIndex;
-use hazcat_core::queue::layout::{slots_range, TopicLayout};
+use hazcat_core::queue::layout::{publisher_pages, slots_range, subscription_pages, TopicLayout};
 use hazcat_core::ring::word::{SlotWord, Tombstone};
 use hazcat_core::sys::mapping::{Access, Mapping};
 use hazcat_core::sys::ofd_lock::{self, LockKind};
@@ -206,18 +206,17 @@ fn scribbling_on_shared_memory_crashes_nobody_and_stops_nobody() {
         let Some(scribbler) = &scribbler else { continue };
         for _ in 0..1 << random.below(8) {
             let words = scribbler.words();
-            let records = (4096 + 512 * 256 + 8 * 320) / 8;
-            let at = match random.below(4) {
-                // The hot words, a few records, any slot, anything.
-                0 => FROM + random.below(32),
-                1 => 4096 / 8 + random.below(16 * 32),
-                2 => 4096 / 8 + 512 * 32 + random.below(8 * 40),
-                _ => FROM + random.below(words.len() as u64 - FROM),
-            };
             // Pages that nobody uses yet are not backed by memory: left alone, as they are by everybody else.
-            if at as usize > records && (at as usize) * 8 < slots_range(4096).0 as usize {
-                continue;
-            }
+            let page = |(offset, len): (u64, u64)| offset / 8..(offset + len) / 8;
+            let (subs, publishers) = (page(subscription_pages(0)), page(publisher_pages(0)));
+            let slots = page(slots_range(4096));
+            let at = match random.below(4) {
+                // The hot words, a few records, any slot.
+                0 => FROM + random.below(32),
+                1 => subs.start + random.below(subs.end - subs.start),
+                2 => publishers.start + random.below(publishers.end - publishers.start),
+                _ => slots.start + random.below(slots.end - slots.start),
+            };
             if let Some(word) = words.get(at as usize) {
                 word.store(nasty(&mut random, word.load(Ordering::Relaxed)), Ordering::Relaxed);
                 strokes += 1;
@@ -446,5 +445,38 @@ fn removed_folders_are_made_anew_by_who_needs_them() {
         let _ = std::fs::remove_dir_all(here.directory().path().join("payload"));
         publish(&publisher, 1, 1, 64);
         assert_eq!(take_numbers(&sub), [1], "{name}");
+    }
+}
+
+/// What a subscription holds is announced where everybody can write. Its own process must not believe what stands there.
+#[test]
+fn what_is_held_stays_mapped_and_places_come_back_whatever_is_announced() {
+    let _watchdog = Watchdog::new();
+    let root = Root::new();
+    let (here, there) = (root.join(), root.join());
+    let sub = subscription(&here, "t", keep_last(10));
+    let scribbler = Scribbler::open(&root, "topics").expect("the topic's file");
+    let announce = |word: u64| {
+        let held = scribbler.layout.subscriptions().iter().flat_map(|record| &record.held);
+        held.for_each(|entry| entry.store(word, Ordering::Relaxed));
+    };
+    let mut held = Vec::new();
+    for who in 1..=3 {
+        let publisher = publisher(&there, "t", PublisherOptions::default());
+        publish(&publisher, who, who, 4096);
+        held.push(sub.take().expect("take").expect("a message"));
+        // Nobody seems to hold anything: the publisher's record is free at once, and its memory nowhere named any more.
+        announce(0);
+    }
+    assert_eq!(root.files_in("payload"), <[std::path::PathBuf; 0]>::default(), "all publishers have left");
+    for (who, sample) in (1..).zip(&held) {
+        assert_eq!(expect_whole(sample), (who, who));
+    }
+    drop(held);
+    announce(u64::MAX);
+    let publisher = publisher(&there, "t", PublisherOptions::default());
+    for number in 1..=100 {
+        publish(&publisher, 4, number, 64);
+        assert_eq!(take(&sub), Some((4, number)), "no place is lost");
     }
 }

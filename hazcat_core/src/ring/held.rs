@@ -12,12 +12,14 @@
 
 use super::full_fence;
 use super::word::MessageRef;
-use crate::sync::atomic::{fence, AtomicU64, Ordering};
+use crate::sync::atomic::{fence, AtomicU32, AtomicU64, Ordering};
 use crate::sync::seeded::{planted, Fault};
 
 /// The word of an entry that holds nothing. (A message of publisher 0, segment 0, chunk 0 is held as a word with
 /// `IN_USE` set, so zero is free.)
 pub const NOTHING: u64 = 0;
+/// What is noted of an entry that may be used.
+pub const FREE: u32 = 0;
 /// Set in every announcement.
 const IN_USE: u64 = 1 << 63;
 
@@ -40,11 +42,19 @@ pub fn clear(entry: &AtomicU64) {
     entry.store(NOTHING, if planted(Fault::RelaxedClear) { Ordering::Relaxed } else { Ordering::Release });
 }
 
-/// Whether an entry announces nothing, and may be used for the next announcement by any thread of its subscription.
+/// Whether an entry may be used for the next announcement by any thread of its subscription, by what the subscription's own
+/// process has noted of it: the entry itself lies where others can write.
 #[inline]
-pub fn is_free(entry: &AtomicU64) -> bool {
-    // SYNC held: Acquire, so that the reads of whoever cleared the entry are over for who sees the next announcement in it.
-    entry.load(if planted(Fault::RelaxedIsFree) { Ordering::Relaxed } else { Ordering::Acquire }) == NOTHING
+pub fn is_free(note: &AtomicU32) -> bool {
+    // SYNC held-note: Acquire, so that the reads of whoever cleared the entry are over for who sees the next announcement in it.
+    note.load(if planted(Fault::RelaxedIsFree) { Ordering::Relaxed } else { Ordering::Acquire }) == FREE
+}
+
+/// Notes that an entry which was just cleared may be used again.
+#[inline]
+pub fn vacate(note: &AtomicU32) {
+    // SYNC held-note
+    note.store(FREE, Ordering::Release);
 }
 
 /// What an entry announces now.

@@ -8,7 +8,7 @@ use hazcat_core::ring::held::{self, HeldScan};
 use hazcat_core::ring::word::Tombstone;
 use hazcat_core::ring::Peek;
 use hazcat_core::sync::seeded::Fault;
-use loom::sync::atomic::AtomicU64;
+use loom::sync::atomic::{AtomicU32, AtomicU64};
 use std::sync::Arc;
 
 const OWNER: u16 = 0;
@@ -16,6 +16,8 @@ const OWNER: u16 = 0;
 struct Shared {
     ring: Ring<1>,
     held: AtomicU64,
+    /// What the subscription notes of that entry.
+    turn: AtomicU32,
     chunks: Chunks<2>,
 }
 
@@ -23,13 +25,14 @@ struct Shared {
 fn give_back(shared: &Shared) {
     shared.chunks.read(0);
     held::clear(&shared.held);
+    held::vacate(&shared.turn);
 }
 
 /// `Subscription::find` on the newest message.
 fn take(shared: &Shared) {
     let ring = shared.ring.view();
     let at = Sequence(first::<1>().0 + 1);
-    if !held::is_free(&shared.held) {
+    if !held::is_free(&shared.turn) {
         seen("the entry was still in use");
         return;
     }
@@ -62,7 +65,10 @@ fn reclaim(shared: &Shared) {
 }
 
 fn model() {
-    let shared = Shared { ring: Ring::new(), held: AtomicU64::new(held::NOTHING), chunks: Chunks::new() };
+    // In this order: loom's Acquire fence goes through the atomics in the order of their making, and lets what an earlier one has
+    // brought count as seen in a later one. The other way round the twin's bug would be hidden.
+    let (turn, held) = (AtomicU32::new(1), AtomicU64::new(held::NOTHING));
+    let shared = Shared { ring: Ring::new(), held, turn, chunks: Chunks::new() };
     for chunk in 0..2 {
         if chunk == 1 {
             // The first message was taken before the second one overwrote it.

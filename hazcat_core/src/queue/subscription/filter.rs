@@ -150,10 +150,10 @@ impl Subscription {
                 peer.delivered = Some((noted.instance, last));
             }
         }
-        if let Some(index) = record.held.iter().position(held::is_free) {
-            if let Some(entry) = self.use_entry(record, state, index as u32) {
+        if let Some(index) = self.places.free() {
+            if let Some(entry) = self.use_entry(record, state, index) {
                 // An error is for `take` to report.
-                let _ = self.judge(record, state, filter, entry, index as u32);
+                let _ = self.judge(record, state, filter, entry, index);
             }
         }
     }

@@ -57,7 +57,7 @@ impl Subscription {
         if !self.keep_all && self.is_beyond_depth(state, at) {
             return None;
         }
-        let index = record.held.iter().position(held::is_free)? as u32;
+        let index = self.places.free()?;
         let entry = self.use_entry(record, state, index)?;
         let segment = message.segment();
         let recent = state.recent.as_ref()?;
@@ -76,13 +76,12 @@ impl Subscription {
         state: &mut State,
         purpose: Purpose,
     ) -> Result<Found, TakeError> {
-        let Some(free) = record.held.iter().position(held::is_free) else {
+        let Some(index) = self.places.free() else {
             return match purpose {
                 Purpose::Take | Purpose::TakeAsItLies => Err(TakeError::TooManyHeld { limit: MAX_HELD }),
                 Purpose::Look => Ok(self.look_without_entry(record, state)),
             };
         };
-        let index = free as u32;
         let entry = self.use_entry(record, state, index).ok_or(TakeError::Corrupt)?;
         if !state.backlog.is_empty() {
             if let Some(sample) = self.find_in_backlog(record, entry, index, state, purpose)? {
@@ -404,7 +403,7 @@ impl Subscription {
             None
         };
         self.retire_former(state);
-        if self.record().is_some_and(|record| record.held.iter().filter(|entry| !held::is_free(entry)).count() <= 1) {
+        if self.places.are_all_free() {
             // Nothing is held but the message that is being looked at, and that lies in none of the retired segments.
             state.peers.bury();
         }

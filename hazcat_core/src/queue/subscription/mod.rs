@@ -7,6 +7,7 @@
 //! | `across.rs` | messages from other memory domains |
 //! | `behind.rs` | falling behind, and the past |
 //! | `filter.rs` | which messages are wanted |
+//! | `places.rs` | which held entries are in use |
 //! | `returning.rs` | messages that a device still reads after they were returned |
 //! | `waiting.rs` | sleeping until a message arrives |
 
@@ -14,6 +15,7 @@ mod across;
 mod behind;
 mod filter;
 mod find;
+mod places;
 mod returning;
 mod waiting;
 
@@ -27,7 +29,7 @@ use crate::queue::backlog::{self, Noted};
 use crate::queue::copier::{AcrossError, Copier};
 use crate::queue::device::DeviceSegments;
 use crate::queue::layout::{
-    taken, Owner, PublisherRecord, SubscriptionRecord, ACTIVE, HOST_ROW, INACTIVE, KEEP_ALL, MAX_HELD, TRANSIENT_LOCAL,
+    taken, Owner, PublisherRecord, SubscriptionRecord, ACTIVE, HOST_ROW, INACTIVE, KEEP_ALL, TRANSIENT_LOCAL,
 };
 use crate::queue::peers::Peers;
 use crate::queue::publisher::PublisherOptions;
@@ -36,7 +38,7 @@ use crate::queue::topic::{CreateError, Topic};
 use crate::queue::{History, PublisherInfo, TopicKey};
 use crate::ring::word::SlotWord;
 use crate::ring::{full_fence, held, Peek};
-use crate::sync::atomic::{fence, AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
+use crate::sync::atomic::{fence, AtomicBool, AtomicPtr, AtomicU64, Ordering};
 use crate::sys::bus_error;
 use crate::sys::private_lock::{PrivateGuard, PrivateLock};
 use crate::sys::{futex, prefetch};
@@ -44,6 +46,7 @@ use crate::wait::Attached;
 use filter::Filter;
 pub use filter::FilterFn;
 use find::{Found, Purpose};
+use places::Places;
 pub use returning::ReturnError;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -199,8 +202,8 @@ pub struct Subscription {
     is_filtered: AtomicBool,
     /// Where the segment of `State::recent` begins, or began once: only ever prefetched from.
     recent_base: AtomicPtr<u8>,
-    /// Which message occupies each held entry, by its turn; zero: none.
-    turns: [AtomicU32; MAX_HELD],
+    /// Which of the held entries are in use.
+    places: Arc<Places>,
     /// The topic's segments as they were when this subscription last let go of those that are gone.
     segments_seen: AtomicU64,
     /// Row of the memory domain in which it wants its messages.
@@ -209,8 +212,6 @@ pub struct Subscription {
     copy_budget: usize,
     /// Whether it was said that messages are lost because their memory cannot be had.
     said_lost: AtomicBool,
-    /// Messages that streams are still using after they were returned.
-    returning: Arc<AtomicU32>,
     state: PrivateLock<State>,
 }
 
@@ -268,13 +269,12 @@ impl Subscription {
             has_backlog: AtomicBool::new(false),
             is_filtered: AtomicBool::new(false),
             recent_base: AtomicPtr::new(std::ptr::null_mut()),
-            turns: Default::default(),
+            places: Arc::default(),
             segments_seen: AtomicU64::new(0),
             row,
             domain: options.domain,
             copy_budget: options.copy_budget,
             said_lost: AtomicBool::new(false),
-            returning: Arc::default(),
             state: PrivateLock::new(State {
                 cursor,
                 turn: 0,
@@ -401,7 +401,7 @@ impl Subscription {
                 self.topic.ask_again_later();
             }
         }
-        if self.record().is_some_and(|record| record.held.iter().all(held::is_free)) {
+        if self.places.are_all_free() {
             state.peers.bury();
             state.devices.bury();
         } else if state.peers.has_retired() || state.devices.has_retired() {
@@ -530,12 +530,10 @@ impl Subscription {
                 Found::Message(taken) => taken,
             },
         };
-        state.turn = state.turn.wrapping_add(1).max(1);
+        state.turn = places::after(state.turn);
         state.count(Some(record), taken::MESSAGES, 1);
         taken.index.turn = state.turn;
-        if let Some(turn) = self.turns.get(taken.index.place as usize) {
-            turn.store(state.turn, Ordering::Relaxed);
-        }
+        self.places.occupy(taken.index);
         Ok(Some(taken))
     }
 
@@ -548,13 +546,14 @@ impl Subscription {
         if self.topic.participant().check_fork().is_err() {
             return Err(NotHeld);
         }
-        let place = index.place as usize;
-        let entry = self.record().and_then(|record| record.held.get(place)).ok_or(NotHeld)?;
-        let turn = self.turns.get(place).filter(|turn| turn.load(Ordering::Relaxed) == index.turn).ok_or(NotHeld)?;
-        turn.store(0, Ordering::Relaxed);
+        let entry = self.record().and_then(|record| record.held.get(index.place as usize)).ok_or(NotHeld)?;
+        if !self.places.is_occupied_by(index) {
+            return Err(NotHeld);
+        }
         fault_point!("return.held");
         held::clear(entry);
         fault_point!("return.cleared");
+        self.places.vacate(index.place as usize);
         Ok(())
     }
 

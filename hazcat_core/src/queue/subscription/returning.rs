@@ -3,13 +3,13 @@
 //! Until the stream has passed that point the message counts as held, for its publisher, for whoever copied it, and among the
 //! messages that this subscription may hold; and its memory stays mapped here. Where the process dies, both end with it.
 
+use super::places::Places;
 use super::{NotHeld, Subscription};
 use crate::domain::{CopyError, RemoteMemory, Stream};
 use crate::ids::SubscriptionIndex;
 use crate::queue::sample::{RawSample, Taken};
 use crate::queue::topic::Topic;
 use crate::ring::held;
-use crate::sync::atomic::{AtomicU32, Ordering};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -32,7 +32,7 @@ struct Returning {
     topic: Arc<Topic>,
     index: SubscriptionIndex,
     place: usize,
-    count: Arc<AtomicU32>,
+    places: Arc<Places>,
     /// Mapped until then, even if the subscription has gone.
     _memory: Arc<dyn RemoteMemory>,
 }
@@ -42,11 +42,10 @@ impl Returning {
         topic: &Arc<Topic>,
         index: SubscriptionIndex,
         place: usize,
-        count: &Arc<AtomicU32>,
+        places: &Arc<Places>,
         memory: Arc<dyn RemoteMemory>,
     ) -> Self {
-        count.fetch_add(1, Ordering::Relaxed);
-        Self { topic: Arc::clone(topic), index, place, count: Arc::clone(count), _memory: memory }
+        Self { topic: Arc::clone(topic), index, place, places: Arc::clone(places), _memory: memory }
     }
 }
 
@@ -59,8 +58,7 @@ impl Drop for Returning {
         if let Some(entry) = self.topic.subscription(self.index).and_then(|record| record.held.get(self.place)) {
             held::clear(entry);
         }
-        // SYNC returning: pairs with the Acquire in `leave`; the record is not another's before.
-        self.count.fetch_sub(1, Ordering::Release);
+        self.places.vacate(self.place);
     }
 }
 
@@ -81,12 +79,11 @@ impl Subscription {
         }
         let Some(device) = self.device_of(taken) else { return Ok(self.return_raw(taken.index)?) };
         let place = taken.index.place as usize;
-        let turn = self.turns.get(place).ok_or(NotHeld)?;
-        // Once, whichever thread is first: a second return would clear the entry under a later message.
-        if turn.compare_exchange(taken.index.turn, 0, Ordering::Relaxed, Ordering::Relaxed).is_err() {
+        // A second return would clear the entry under a later message.
+        if !self.places.leave_to_stream(taken.index) {
             return Err(NotHeld.into());
         }
-        let returning = Returning::new(&self.topic, self.index, place, &self.returning, device.memory());
+        let returning = Returning::new(&self.topic, self.index, place, &self.places, device.memory());
         let done = device.when_done(stream, Box::new(move || drop(returning)));
         done.map_err(ReturnError::Device)
     }
@@ -94,8 +91,8 @@ impl Subscription {
     /// Waits until no stream uses a message of this subscription; `false` where that takes too long.
     pub(super) fn wait_for_streams(&self) -> bool {
         let began = Instant::now();
-        // SYNC returning: what streams still use stays announced in this record.
-        while self.returning.load(Ordering::Acquire) > 0 {
+        // What streams still use stays announced in this record.
+        while self.places.are_returning() {
             if began.elapsed() > DEVICE_PATIENCE {
                 return false;
             }
