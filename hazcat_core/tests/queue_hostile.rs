@@ -133,6 +133,9 @@ fn work(participant: &Arc<Participant>, random: &mut Random, stop: &std::sync::a
         let guard = GuardCondition::new();
         let mut held = Vec::new();
         for _ in 0..200 {
+            if stop.load(Ordering::Relaxed) {
+                break;
+            }
             turns += 1;
             for publisher in &publishers {
                 let bytes = 16 + 8 * random.below(2000) as usize;
