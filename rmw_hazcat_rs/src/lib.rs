@@ -14,6 +14,7 @@ pub mod callback;
 pub mod cdr;
 pub mod clock;
 pub mod content_filter;
+pub mod descriptors;
 pub mod dispatch;
 pub mod encoding;
 pub mod entity;

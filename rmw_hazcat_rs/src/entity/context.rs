@@ -9,6 +9,7 @@ use hazcat_core::participant::Participant;
 
 use super::isolation::Isolation;
 use crate::allocator::Allocator;
+use crate::descriptors;
 use crate::dispatch::Dispatcher;
 use crate::error::{Context as _, Result};
 use crate::exit;
@@ -112,6 +113,7 @@ impl Context {
     pub fn announce(self: &Arc<Self>, record: EndpointRecord) -> Result<Announced> {
         let subject = format!("'{}'", record.name);
         let id = self.graph().add_endpoint(record).or_error(|| subject)?;
+        descriptors::make_room();
         Ok(Announced { context: Arc::clone(self), id })
     }
 }

@@ -13,6 +13,7 @@ mod callbacks;
 mod content_filter;
 mod deadlines;
 mod depths;
+mod descriptors;
 mod events;
 mod graph;
 mod lifespan;
