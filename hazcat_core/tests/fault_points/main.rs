@@ -49,6 +49,10 @@ fn child() {
             fault::kill_at(point, passage.parse().expect("a number"));
             victim::litter(&config);
         }
+        ["copier", point] => {
+            fault::kill_at(point, 1);
+            victim::copier(&config);
+        }
         other => panic!("{other:?}"),
     }
 }

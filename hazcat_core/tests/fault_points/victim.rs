@@ -13,6 +13,7 @@ use hazcat_core::{
 };
 use std::ffi::OsString;
 use std::fs::File;
+use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -65,6 +66,7 @@ pub fn everything(config: &Config) {
         lapped(&participant);
         departed(&participant);
         across(&participant);
+        taken_over(&participant);
         // Takes part to the end: held messages, unread ones.
         publish_some(&to_all, 3, 64);
         let held = last.take().expect("take");
@@ -216,6 +218,45 @@ fn across(participant: &Arc<Participant>) {
     drop(held);
 }
 
+/// Another process, which ends with this one.
+fn another(role: &str) -> Command {
+    let mut command = Command::new(std::env::current_exe().expect("own path"));
+    command.args(["child", "--exact", "--nocapture", "--test-threads=1"]);
+    // The output stays open for as long as one of the two lives.
+    command.env("HAZCAT_TEST_QUEUE_ROLE", role).stdin(Stdio::null());
+    name_parent(&mut command);
+    command
+}
+
+/// One process dies while it copies, another when it has taken that copy over: this one takes it over again.
+fn taken_over(participant: &Arc<Participant>) {
+    let sub = subscription_in(participant, "taken over", DomainId::HOST);
+    let to_host = publisher_in(participant, "taken over", sim(3));
+    let copiers = ["copy.claimed", "copy.taken-over"].map(|point| {
+        let mut command = another(&format!("copier {point}"));
+        let mut copier = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("spawn");
+        let said = BufReader::new(copier.stdout.as_mut().expect("piped")).lines();
+        assert!(said.map_while(Result::ok).any(|line| line.contains("@@subscribed")));
+        copier
+    });
+    (1..=3).for_each(|number| send(&to_host, number, 2000));
+    for mut copier in copiers {
+        // The end of its input is the sign.
+        drop(copier.stdin.take());
+        assert!(!copier.wait().expect("wait").success(), "it dies");
+    }
+    assert_eq!(receive_all(&sub, DomainId::HOST), [1, 2, 3]);
+}
+
+/// What makes copies, until it is killed.
+pub fn copier(config: &Config) {
+    let participant = Participant::join(config).expect("join");
+    let sub = subscription_in(&participant, "taken over", DomainId::HOST);
+    answer("subscribed");
+    next_line();
+    receive_all(&sub, DomainId::HOST);
+}
+
 /// Another process dies on a topic of its own and on a common one: cleans up behind it.
 fn behind_the_dead(participant: &Arc<Participant>) {
     let litter = subscription(participant, "litter", keep_all());
@@ -223,12 +264,7 @@ fn behind_the_dead(participant: &Arc<Participant>) {
     let before = segments(participant);
     // Dies with everything unread and held; dies with a segment that nobody has named.
     for role in ["litter", "litter segment.create.published 3"] {
-        let mut command = Command::new(std::env::current_exe().expect("own path"));
-        command.args(["child", "--exact", "--nocapture", "--test-threads=1"]);
-        // The output stays open for as long as one of the two lives.
-        command.env("HAZCAT_TEST_QUEUE_ROLE", role).stdin(Stdio::null());
-        name_parent(&mut command);
-        assert!(!command.status().expect("run").success(), "it dies");
+        assert!(!another(role).status().expect("run").success(), "it dies");
         publish_some(&to_litter, 5, 64);
         take_all(&litter);
     }

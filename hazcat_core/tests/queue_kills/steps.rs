@@ -12,8 +12,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Who does a single step: the operation, and how often it has done the same before.
-const CASES: [(&str, u64); 4] = [("publish", 0), ("publish", 50), ("take", 0), ("take", 3)];
+/// Two messages of [`OTHERS_BYTES`] each: several times the budget of who publishes them.
+const ROUNDS_AFTER_KILL: u32 = 200;
+const OTHERS_BYTES: usize = 1024;
 
 /// More instructions than any operation has.
 const TOO_MANY: u64 = 1_000_000;
@@ -157,7 +158,7 @@ impl Others {
         let mut own = Vec::new();
         for _ in 0..2 {
             self.published += 1;
-            publish(&self.to_all, 1, self.published, 1024);
+            publish(&self.to_all, 1, self.published, OTHERS_BYTES);
         }
         let mut of_stepped = 0;
         while let Some((who, number)) = self.from_all.take() {
@@ -234,35 +235,56 @@ fn stopped_after_every_instruction_it_holds_nobody_up() {
     }
 }
 
-#[test]
-fn killed_at_any_instruction_it_leaves_nothing_undone() {
-    let _watchdog = Watchdog::with_patience(PATIENCE * if long() { 60 } else { 1 });
-    for (operation, before) in CASES {
-        let root = Root::new();
-        let mut others = Others::new(&root);
-        let Some(first) = stepped(&root, operation, before, &mut others) else { return };
-        let mut steps = 0;
-        while first.step() {
-            steps += 1;
-            assert!(steps < TOO_MANY, "{operation} does not end");
-        }
-        first.kill();
-        others.round();
-        let stride = if long() { 1 } else { (steps / 7).max(1) };
-        let mut kills = 0;
-        for at in (1..steps).step_by(stride as usize) {
-            let Some(victim) = stepped(&root, operation, before, &mut others) else { return };
-            (0..at).for_each(|_| assert!(victim.step() || at + 100 > steps));
-            let mut came = others.round();
-            victim.kill();
-            kills += 1;
-            // Several times its budget.
-            for _ in 0..200 {
-                came += others.round();
-            }
-            assert!(came <= 1, "{came} messages of the killed one");
-        }
-        println!("{operation} after {before}: {steps} instructions, killed at {kills} of them");
-        others.leave(&root);
+/// The operation, and how often the process has done the same before. One test each, to run side by side.
+fn killed_at_any_instruction(operation: &str, before: u64) {
+    let _watchdog = Watchdog::with_patience(PATIENCE * if long() { 120 } else { 1 });
+    let root = Root::new();
+    let mut others = Others::new(&root);
+    let Some(first) = stepped(&root, operation, before, &mut others) else { return };
+    let mut steps = 0;
+    while first.step() {
+        steps += 1;
+        assert!(steps < TOO_MANY, "{operation} does not end");
     }
+    first.kill();
+    others.round();
+    let stride = if long() { 1 } else { (steps / 7).max(1) };
+    let mut kills = 0;
+    for at in (1..steps).step_by(stride as usize) {
+        let Some(victim) = stepped(&root, operation, before, &mut others) else { return };
+        (0..at).for_each(|_| assert!(victim.step() || at + 100 > steps));
+        let mut came = others.round();
+        victim.kill();
+        kills += 1;
+        // Several times what the others' budget has room for.
+        for _ in 0..ROUNDS_AFTER_KILL {
+            came += others.round();
+        }
+        assert!(came <= 1, "{came} messages of the killed one");
+        if kills % 500 == 0 {
+            println!("{operation} after {before}: {kills} kills so far");
+        }
+    }
+    println!("{operation} after {before}: {steps} instructions, killed at {kills} of them");
+    others.leave(&root);
+}
+
+#[test]
+fn killed_at_any_instruction_of_a_first_publish_it_leaves_nothing_undone() {
+    killed_at_any_instruction("publish", 0);
+}
+
+#[test]
+fn killed_at_any_instruction_of_a_later_publish_it_leaves_nothing_undone() {
+    killed_at_any_instruction("publish", 50);
+}
+
+#[test]
+fn killed_at_any_instruction_of_a_first_take_it_leaves_nothing_undone() {
+    killed_at_any_instruction("take", 0);
+}
+
+#[test]
+fn killed_at_any_instruction_of_a_later_take_it_leaves_nothing_undone() {
+    killed_at_any_instruction("take", 3);
 }

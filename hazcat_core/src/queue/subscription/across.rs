@@ -163,8 +163,10 @@ impl Subscription {
                     }
                     let since = *waiting.get_or_insert_with(Instant::now);
                     if self.is_abandoned(who) {
+                        fault_point!("copy.abandoned");
                         let me = self.copier(state)?.claimant();
                         if let Some(claim) = places.claim(at, word, me) {
+                            fault_point!("copy.taken-over");
                             return Ok(Turn::Claimed(claim));
                         }
                         continue;
