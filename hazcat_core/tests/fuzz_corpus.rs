@@ -21,7 +21,7 @@ fn corpus(target: &str) -> Vec<Vec<u8>> {
 
 /// A kept topic file as one of today's layout: with another version, nobody would look any further.
 fn current(mut bytes: Vec<u8>) -> Vec<u8> {
-    if bytes.starts_with(&layout::MAGIC.to_ne_bytes()) {
+    if bytes.len() >= 16 && bytes.starts_with(&layout::MAGIC.to_ne_bytes()) {
         bytes[8..16].copy_from_slice(&layout::VERSION.to_ne_bytes());
     }
     bytes
