@@ -5,8 +5,7 @@
 //! (`Watched`), puts zeros of this process' own in the place of everything from that page on, marks the mapping as cut, and
 //! returns: the access is repeated and finds zeros. All who read shared memory take zeros for an answer, as they take whatever
 //! else a hostile peer writes. What is to be done about it is for ordinary code to find out, by [`cuts`] (one load) and
-//! [`Mapping::is_cut`](super::mapping::Mapping::is_cut). The idea is that of libwayland-server (`src/wayland-shm.c`), which owes
-//! it to X servers.
+//! [`Mapping::is_cut`](super::mapping::Mapping::is_cut). The idea is that of libwayland-server (`src/wayland-shm.c`).
 //!
 //! What is none of ours goes to the handler that was there before, or does what it did without a handler: the process dies of
 //! it at the same instruction. A handler that is installed later comes first, and reaches ours if it passes on what it does not
