@@ -36,9 +36,10 @@ impl Root {
         Config { root: self.0.clone(), ..Config::default() }
     }
 
-    /// The one directory there is.
+    /// The one directory there is, but for that of second names.
     fn directory(&self) -> PathBuf {
-        let mut entries = std::fs::read_dir(&self.0).expect("root").flatten();
+        let is_visible = |entry: &std::fs::DirEntry| !entry.file_name().as_encoded_bytes().starts_with(b".");
+        let mut entries = std::fs::read_dir(&self.0).expect("root").flatten().filter(is_visible);
         let path = entries.next().expect("a directory").path();
         assert!(entries.next().is_none());
         path

@@ -12,6 +12,7 @@
 //!     topics/<stem>                    message queues
 //!     payload/<segment>.<owner>.<stem> messages
 //!     sockets/<number>                 where descriptors of device memory can be had
+//! <root>/.hazcat-<uid>-<domain>.kept/  second names of topics and of segments (see kept.rs)
 //! ```
 //!
 //! Bells have a file of their own, in a folder that nobody watches. In the participant's file they would make every peer a
@@ -19,6 +20,7 @@
 //! participants leaving, a million of them.
 
 mod erase;
+pub(crate) mod kept;
 mod topic_stem;
 
 pub use topic_stem::TopicStem;
@@ -161,6 +163,7 @@ impl Directory {
                 Err(error) => return Err(FileError::from_io(&path, 0, error).into()),
             }
         }
+        self.ensure_kept();
         Ok(())
     }
 
@@ -345,24 +348,38 @@ impl Directory {
         self.list(TOPICS, TopicStem::from_name)
     }
 
-    /// The payload segments there are now: id, owner's word, topic.
+    /// The topic files that have their second name now.
+    pub(crate) fn kept_topics(&self) -> Vec<TopicStem> {
+        list(&self.kept_path().join(TOPICS), TopicStem::from_name).unwrap_or_default()
+    }
+
+    /// The payload segments there are now, by whichever name: id, owner's word, topic.
     ///
     /// # Errors
     /// What the system answers.
     pub fn payload_segments(&self) -> Result<Vec<(SegmentId, u64, TopicStem)>, FileError> {
-        self.list(PAYLOAD, |name| {
-            let mut parts = name.to_str()?.splitn(3, '-');
-            let id = parse_hex(parts.next()?).filter(|&id| id != 0).map(SegmentId)?;
-            let owner = parse_hex(parts.next()?)?;
-            Some((id, owner, TopicStem::from_name(OsStr::new(parts.next()?))?))
-        })
+        let mut found = self.list(PAYLOAD, parse_segment_name)?;
+        found.extend(list(&self.kept_path().join(PAYLOAD), parse_segment_name).unwrap_or_default());
+        found.sort_unstable_by_key(|(id, owner, _)| (*id, *owner));
+        found.dedup();
+        Ok(found)
     }
 
     fn list<T>(&self, folder: &str, parse: impl Fn(&OsStr) -> Option<T>) -> Result<Vec<T>, FileError> {
-        let path = self.path.join(folder);
-        let entries = fs::read_dir(&path).map_err(|error| FileError::from_io(&path, 0, error))?;
-        Ok(entries.filter_map(|entry| parse(&entry.ok()?.file_name())).collect())
+        list(&self.path.join(folder), parse)
     }
+}
+
+fn list<T>(path: &Path, parse: impl Fn(&OsStr) -> Option<T>) -> Result<Vec<T>, FileError> {
+    let entries = fs::read_dir(path).map_err(|error| FileError::from_io(path, 0, error))?;
+    Ok(entries.filter_map(|entry| parse(&entry.ok()?.file_name())).collect())
+}
+
+fn parse_segment_name(name: &OsStr) -> Option<(SegmentId, u64, TopicStem)> {
+    let mut parts = name.to_str()?.splitn(3, '-');
+    let id = parse_hex(parts.next()?).filter(|&id| id != 0).map(SegmentId)?;
+    let owner = parse_hex(parts.next()?)?;
+    Some((id, owner, TopicStem::from_name(OsStr::new(parts.next()?))?))
 }
 
 /// Name of a participant's files.

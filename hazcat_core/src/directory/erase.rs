@@ -4,7 +4,7 @@
 //! following symbolic links, and emptied through their descriptors. In a directory that a group shares, a member could otherwise
 //! have the others remove files elsewhere.
 
-use super::{parse_hex, Directory, ASIDE, FOLDERS, SOCKETS};
+use super::{parse_hex, Directory, ASIDE, FOLDERS, PAYLOAD, SOCKETS, TOPICS};
 use crate::sys::seqpacket;
 use nix::fcntl::{open, openat, Flock, FlockArg, OFlag};
 use nix::sys::stat::Mode;
@@ -42,8 +42,9 @@ impl Directory {
     /// Removes all that dead participants left. To be called only while nobody is alive and nobody can join (the gate of
     /// the lease held exclusively).
     pub(crate) fn remove_contents(&self) {
-        for folder in FOLDERS {
-            let Some(folder) = self.folder(folder) else { continue };
+        let kept = [TOPICS, PAYLOAD].into_iter().map(|folder| self.kept_folder(folder));
+        for folder in FOLDERS.into_iter().map(|folder| self.folder(folder)).chain(kept) {
+            let Some(folder) = folder else { continue };
             let Ok(entries) = fs::read_dir(through(&folder)) else { continue };
             for entry in entries.flatten() {
                 let path = entry.path();
@@ -62,6 +63,10 @@ impl Directory {
         fault_point!("directory.remove.contents-gone");
         for folder in FOLDERS {
             let _ = fs::remove_dir(self.path().join(folder));
+        }
+        let kept = self.kept_path();
+        for path in [kept.join(TOPICS), kept.join(PAYLOAD), kept] {
+            let _ = fs::remove_dir(path);
         }
         fault_point!("directory.remove.folders-gone");
         let _ = fs::remove_file(self.lease_path());
@@ -87,12 +92,20 @@ impl Directory {
 
     /// One of the folders; `None` where it, or the directory, is not there or is not a real one.
     fn folder(&self, name: &str) -> Option<OwnedFd> {
-        let step = OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        let root =
-            open(self.path().parent()?, OFlag::O_DIRECTORY | OFlag::O_CLOEXEC | OFlag::O_PATH, Mode::empty()).ok()?;
-        let directory = openat(&root, self.path().file_name()?, step, Mode::empty()).ok()?;
-        openat(&directory, name, step, Mode::empty()).ok()
+        folder_in(self.path(), name)
     }
+
+    /// One of the folders of second names.
+    fn kept_folder(&self, name: &str) -> Option<OwnedFd> {
+        folder_in(&self.kept_path(), name)
+    }
+}
+
+fn folder_in(directory: &Path, name: &str) -> Option<OwnedFd> {
+    let step = OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let root = open(directory.parent()?, OFlag::O_DIRECTORY | OFlag::O_CLOEXEC | OFlag::O_PATH, Mode::empty()).ok()?;
+    let directory = openat(&root, directory.file_name()?, step, Mode::empty()).ok()?;
+    openat(&directory, name, step, Mode::empty()).ok()
 }
 
 /// A path that means an open folder, whatever its name means.

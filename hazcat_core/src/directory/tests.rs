@@ -44,12 +44,16 @@ fn topic_stems_are_file_names_and_distinct() {
 fn it_has_the_configured_mode_whatever_the_umask() {
     let root = TestRoot::new();
     let directory = Directory::open_or_create(&Config { mode: 0o770, ..root.config() }).expect("create");
-    for path in [directory.path().to_path_buf(), directory.participants_path()] {
+    for path in [directory.path().to_path_buf(), directory.participants_path(), directory.kept_path()] {
         assert_eq!(fs::metadata(path).expect("exists").mode() & 0o777, 0o770);
     }
     let error = Directory::open_or_create(&root.config()).expect_err("another mode");
     assert!(matches!(error, DirectoryError::WrongMode { found: 0o770, expected: 0o700, .. }), "{error}");
-    assert_eq!(fs::read_dir(root.path()).expect("root").count(), 1, "nothing beside the directory");
+    assert_eq!(
+        fs::read_dir(root.path()).expect("root").count(),
+        2,
+        "nothing beside the directory and its second names"
+    );
 }
 
 #[test]

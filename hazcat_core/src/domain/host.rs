@@ -86,7 +86,7 @@ impl HostAllocator {
             return Err(FileError::Corrupt { path, what: "cut short by somebody, again and again" }.into());
         }
         // Its memory may be wanted for the new one.
-        let _ = std::fs::remove_file(&path);
+        crate::directory::kept::remove_both(&path);
         let new = make_segment(&self.names, self.owner, len)?;
         warn_log!("{} was cut short by somebody: the messages in it are lost", path.display());
         self.former.extend(self.book.replace_segment(index, new));

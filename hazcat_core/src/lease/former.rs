@@ -9,13 +9,14 @@
 //! largest that two have in common, that cannot be seen. What is seen stays true long enough: who holds a byte of a file has
 //! the file in its list ([`Lease::rejoin`] keeps its own threads from asking meanwhile), and closes it by this same rule.
 //!
-//! Nor is a file closed while somebody is at its gate, who might take our byte of it and then be one of two with our index.
+//! A file is closed with its gate held exclusively: who is at the gate might take our byte of it, and then there were two with our
+//! index. Who comes later, because the file got its name back, finds the byte free, and that we are alive elsewhere.
 //!
 //! So besides the present file at most one is open for each participant that has not come along (one that is stopped, or was cut
 //! off), however often the lease was removed.
 
 use super::{generation_at, generation_of, read_word, FileId, HeldFile, Lease, GATE};
-use crate::sys::ofd_lock;
+use crate::sys::ofd_lock::{self, LockKind};
 use std::fs::File;
 use std::io;
 use std::sync::PoisonError;
@@ -32,7 +33,15 @@ impl Lease {
         let mut former: Vec<FileId> = files.iter().rev().skip(1).map(|held| held.id).collect();
         former.sort_unstable();
         for id in former {
-            if tells_nothing(&files, id).unwrap_or(false) {
+            let Some(old) = files.iter().find(|held| held.id == id).and_then(|held| held.file.get().ok()) else {
+                continue;
+            };
+            if !matches!(ofd_lock::try_lock(old, GATE, LockKind::Exclusive), Ok(true)) {
+                continue;
+            }
+            if !tells_nothing(&files, old, id).unwrap_or(false) {
+                let _ = ofd_lock::unlock(old, GATE);
+            } else {
                 files.retain(|held| held.id != id);
                 fault_point!("lease.former.closed");
             }
@@ -60,14 +69,7 @@ impl Lease {
 }
 
 /// Whether everybody else who is alive by that file is so by a larger one of `files` as well.
-fn tells_nothing(files: &[HeldFile], id: FileId) -> io::Result<bool> {
-    let Some(old) = files.iter().find(|held| held.id == id) else { return Ok(false) };
-    let Ok(old) = old.file.get() else { return Ok(false) };
-    // First: who went through the gate while the file had the name holds its byte when the gate is free. Who comes to the gate
-    // later finds that the name means another file.
-    if ofd_lock::is_locked_by_another(old, GATE, 1)? {
-        return Ok(false);
-    }
+fn tells_nothing(files: &[HeldFile], old: &File, id: FileId) -> io::Result<bool> {
     let larger: Vec<&File> = files.iter().filter(|held| held.id > id).filter_map(|held| held.file.get().ok()).collect();
     for byte in ofd_lock::all_locked_by_others(old, 0, GATE)? {
         let index = u32::try_from(byte).map_err(|_| io::ErrorKind::InvalidData)?;

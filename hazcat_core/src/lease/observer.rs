@@ -4,9 +4,10 @@ use super::{
     check_header, generation_of, is_alive_in, open_or_create, read_table, still_means, FileId, Lease, GATE, LEASE_DATA,
     MAX_PARTICIPANTS, SIZE, SWEEP,
 };
-use crate::directory::Directory;
+use crate::directory::{Directory, TopicStem};
 use crate::ids::Identity;
 use crate::participant::is_alive_elsewhere;
+use crate::queue::kept;
 use crate::sys::fork::ForkGuarded;
 use crate::sys::mapping::Access;
 use crate::sys::ofd_lock::{self, LockKind};
@@ -121,8 +122,8 @@ impl Observer {
 /// cannot be told counts as use.
 pub(crate) fn is_in_use(directory: &Directory) -> bool {
     let topics = match directory.topics() {
-        Ok(topics) => topics,
-        Err(error) => return !matches!(error, FileError::Missing { .. }),
+        Err(error) if !matches!(error, FileError::Missing { .. }) => return true,
+        topics => topics.unwrap_or_default(),
     };
     let is_open = |topic| match shm_file::open(&directory.topic_path(topic), Access::ReadOnly) {
         Ok(file) => ofd_lock::is_locked_by_another(&file, 0, 1).unwrap_or(true),
@@ -132,9 +133,12 @@ pub(crate) fn is_in_use(directory: &Directory) -> bool {
     is_inhabited(directory) || topics.iter().any(is_open)
 }
 
-/// Whether a participant has its file in the directory, by whatever lease it is alive.
+/// Whether a participant has its file in the directory, by whatever lease it is alive, or a topic that has lost its name is in use:
+/// all of this may have been removed, and those who use it have not given it its names again.
 pub(crate) fn is_inhabited(directory: &Directory) -> bool {
+    let is_lost = |topic: &TopicStem| !directory.topic_path(topic).exists() && kept::is_in_use(directory, topic);
     directory.participants().unwrap_or_default().into_iter().any(|who| is_alive_elsewhere(directory, who))
+        || directory.kept_topics().iter().any(is_lost)
 }
 
 impl Lease {

@@ -416,6 +416,7 @@ impl News {
             Ok(false) => {}
             Err(error) => debug_log!("own file cannot be made anew: {error}"),
         }
+        crate::queue::topic::restore_names(core.identity);
     }
 
     /// Finds out whether the directory is still ours, and takes our place in the one that has its name now, if it is not.
@@ -426,9 +427,9 @@ impl News {
             return;
         }
         let path = core.directory.path().display();
-        // Endpoints of ours in topic files without a name would be listed, and nobody could talk to them.
+        // Endpoints of ours in topic files that nobody can find would be listed, and nobody could talk to them.
         let lost = crate::queue::topic::lost_files(core.identity);
-        let refused = if lost.is_empty() {
+        let refused = if lost == 0 {
             match core.lease.rejoin(&core.directory) {
                 Ok(true) => {
                     warn_log!("{path} was removed while in use: made anew, with all who were in it");
@@ -442,7 +443,7 @@ impl News {
                 Err(error) => error.to_string(),
             }
         } else {
-            format!("{} topics are in use whose files are gone", lost.len())
+            format!("{lost} topics are in use whose files are gone")
         };
         if !std::mem::replace(&mut self.cut_off, true) {
             warn_log!(

@@ -1,5 +1,6 @@
 //! One payload segment: a file that its owner maps writable and everybody else read-only.
 
+use crate::directory::kept::{keep, kept_name};
 use crate::ids::{Identity, SegmentId};
 use crate::sync::atomic::AtomicU64;
 use crate::sys::mapping::{Access, Mapping, SharedRecord};
@@ -55,6 +56,8 @@ impl Segment {
         header.owner.store(owner.word(), std::sync::atomic::Ordering::Relaxed);
         new.publish()?;
         fault_point!("segment.create.published");
+        keep(path);
+        fault_point!("segment.create.kept");
         Ok(Self { id, pins: Mutex::default(), writable: true, mapping })
     }
 
@@ -63,6 +66,14 @@ impl Segment {
     /// # Errors
     /// [`FileError::Missing`] where it is gone, [`FileError::Corrupt`] where the file is not that segment.
     pub fn open(path: &Path, id: SegmentId) -> Result<Self, FileError> {
+        match Self::open_named(path, id) {
+            // Somebody removed or replaced it: it has another name.
+            Err(error) => kept_name(path).and_then(|kept| Self::open_named(&kept, id).ok()).ok_or(error),
+            opened => opened,
+        }
+    }
+
+    fn open_named(path: &Path, id: SegmentId) -> Result<Self, FileError> {
         let file = shm_file::open(path, Access::ReadOnly)?;
         let mapping = shm_file::map_checked(&file, path, Access::ReadOnly, MAGIC, VERSION, true)?;
         let corrupt = |what| FileError::Corrupt { path: path.to_path_buf(), what };

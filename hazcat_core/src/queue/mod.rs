@@ -20,6 +20,7 @@ mod copier;
 mod counters;
 mod cursors;
 mod device;
+pub(crate) mod kept;
 pub mod layout;
 mod loan;
 mod peers;

@@ -512,7 +512,7 @@ impl Pool {
         for (paths, ids) in [(self.allocator.paths(), &record.segments), (on_device, &record.device_segments)] {
             for (path, id) in paths.iter().zip(ids) {
                 if nobody_needs_any || id.load(Ordering::Relaxed) == 0 {
-                    let _ = std::fs::remove_file(path);
+                    crate::directory::kept::remove_both(path);
                     fault_point!("publisher.leave.file-removed");
                 }
             }

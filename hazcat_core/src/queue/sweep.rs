@@ -6,11 +6,12 @@
 //! once, and by one that dies in the middle: each step is taken by a compare-and-swap of an owner word that is never used
 //! twice, and doing it again changes nothing.
 
-use super::backlog;
 use super::cursors::{gather_held, Cursors};
 use super::layout::{self, Owner, PublisherRecord, DEPARTED, INACTIVE};
 use super::pool::FoundIn;
 use super::topic::{self, Topic};
+use super::{backlog, kept};
+use crate::directory::kept::{kept_name, remove_both};
 use crate::directory::{Directory, TopicStem};
 use crate::ids::{Identity, PublisherIndex, SegmentId, Sequence};
 use crate::participant::{is_alive_elsewhere, NewsListener, Participant};
@@ -305,7 +306,7 @@ fn free_publisher(topic: &Topic, record: &PublisherRecord, owner: u64) {
     }
     fault_point!("sweep.publisher.taken");
     for id in segments.into_iter().filter(|id| *id != 0) {
-        let _ = std::fs::remove_file(topic.folder().path(SegmentId(id), creator));
+        remove_both(&topic.folder().path(SegmentId(id), creator));
         fault_point!("sweep.publisher.file-removed");
     }
     ids().for_each(|id| id.store(0, Ordering::Relaxed));
@@ -334,14 +335,24 @@ pub(crate) fn sweep_files(directory: &Directory, is_alive: impl Fn(Identity) -> 
             topic::remove_if_unused(&lock, directory, &topic);
         }
     }
+    // Those that have lost their first name, and their users.
+    for topic in directory.kept_topics() {
+        if let Some(Ok(lock)) =
+            kept_name(&directory.topic_path(&topic)).map(|name| shm_file::open(&name, Access::ReadWrite))
+        {
+            topic::remove_if_unused(&lock, directory, &topic);
+        }
+    }
     let is_dead = |owner: u64| match Owner::from_word(owner) {
         Owner::Participant(identity) => !is_alive(identity) && !is_alive_elsewhere(directory, identity),
         _ => false,
     };
     for (id, owner, topic) in segments {
         let path = directory.topic_path(&topic);
-        if !path.exists() || (is_dead(owner) && is_nameless(&path, id)) {
-            let _ = std::fs::remove_file(directory.payload_path(id, owner, &topic));
+        // Looked for twice: it may get the one name from the other meanwhile.
+        let is_gone = !path.exists() && !kept::is_in_use(directory, &topic) && !path.exists();
+        if is_gone || (is_dead(owner) && is_nameless(&path, id)) {
+            remove_both(&directory.payload_path(id, owner, &topic));
             fault_point!("sweep.files.segment-removed");
         }
     }
@@ -361,7 +372,7 @@ fn is_nameless(topic: &Path, id: SegmentId) -> bool {
 pub(super) fn remove_segments(directory: &Directory, topic: &TopicStem) {
     for (id, owner, of) in directory.payload_segments().unwrap_or_default() {
         if of == *topic {
-            let _ = std::fs::remove_file(directory.payload_path(id, owner, topic));
+            remove_both(&directory.payload_path(id, owner, topic));
         }
     }
 }

@@ -7,7 +7,8 @@
 use super::device::DeviceCache;
 use super::layout::{self, Owner, PublisherRecord, SubscriptionRecord, TopicHeaderLayout, TopicLayout};
 use super::peers::SegmentCache;
-use super::{sweep, History, TopicKey};
+use super::{kept, sweep, History, TopicKey};
+use crate::directory::kept::kept_name;
 use crate::directory::{Directory, TopicStem};
 use crate::domain::{DomainError, DomainId, SegmentFolder};
 use crate::ids::{Identity, PublisherIndex, SubscriptionIndex};
@@ -17,7 +18,7 @@ use crate::ring::place::PlacesView;
 use crate::ring::{held, RingView};
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sys::bus_error;
-use crate::sys::fork::ForkGuarded;
+use crate::sys::fork::{ForkGuarded, ForkedChild};
 use crate::sys::mapping::{Access, Mapping};
 use crate::sys::ofd_lock::{self, LockKind};
 use crate::sys::shm_file::{self, FileError, NewFile};
@@ -137,6 +138,8 @@ pub struct Topic {
     ask_again: AtomicBool,
     /// Whether the file was found to be cut short.
     cut: AtomicBool,
+    /// It was said that nobody will find it any more.
+    pub(super) said_lost: AtomicBool,
 }
 
 type Registry = Mutex<HashMap<(Identity, PathBuf), Weak<Topic>>>;
@@ -159,15 +162,16 @@ pub(crate) fn has_open(participant: Identity) -> bool {
     registry.iter().any(|((owner, _), topic)| *owner == participant && topic.strong_count() > 0)
 }
 
-/// The topics that the participant has open and whose files have lost their names, or other files have got them.
-pub(crate) fn lost_files(participant: Identity) -> Vec<PathBuf> {
-    let same =
-        |one: &std::fs::Metadata, other: &std::fs::Metadata| (one.dev(), one.ino()) == (other.dev(), other.ino());
-    let is_lost = |topic: &Topic| match topic.lock.get().map(File::metadata) {
-        Ok(Ok(ours)) => !std::fs::symlink_metadata(&topic.path).is_ok_and(|named| same(&named, &ours)),
-        _ => false,
-    };
-    open_topics(participant).iter().filter(|topic| is_lost(topic)).map(|topic| topic.path.clone()).collect()
+/// How many topics the participant has open whose files have lost all their names.
+pub(crate) fn lost_files(participant: Identity) -> usize {
+    let is_lost =
+        |topic: &&Arc<Topic>| topic.lock.get().is_ok_and(|lock| lock.metadata().is_ok_and(|meta| meta.nlink() == 0));
+    open_topics(participant).iter().filter(is_lost).count()
+}
+
+/// Gives the topics that the participant has open their names back.
+pub(crate) fn restore_names(participant: Identity) {
+    open_topics(participant).iter().for_each(|topic| topic.restore_names());
 }
 
 enum Attempt {
@@ -220,6 +224,7 @@ impl Topic {
                         segments_mark: AtomicU64::new(0),
                         ask_again: AtomicBool::new(false),
                         cut: AtomicBool::new(false),
+                        said_lost: AtomicBool::new(false),
                     });
                     registry.retain(|_, weak| weak.strong_count() > 0);
                     registry.insert(place, Arc::downgrade(&open));
@@ -244,6 +249,7 @@ impl Topic {
             Ok(file) => file,
             // A link, a pipe: nobody can have that open as a topic.
             Err(FileError::Corrupt { .. }) if shm_file::remove_impostor(path) => return Ok(Attempt::Again),
+            Err(FileError::Missing { .. }) if kept::adopt(path) => return Ok(Attempt::Again),
             Err(FileError::Missing { .. }) => {
                 return match folder.make(|| create(path, key, wished_capacity, mode)) {
                     Ok(()) | Err(FileError::Exists { .. }) => Ok(Attempt::Again),
@@ -293,6 +299,9 @@ impl Topic {
         if names != Some(ours) {
             return Err(CreateError::Collision { topic: key.name.clone(), path: path.to_path_buf() });
         }
+        if kept::is_impostor(lock, path) {
+            return Ok(Attempt::Again);
+        }
         fault_point!("topic.open.checked");
         Ok(Attempt::Opened(Box::new(layout), guarded))
     }
@@ -305,6 +314,11 @@ impl Topic {
     /// What the topic is known by.
     pub fn key(&self) -> &TopicKey {
         &self.key
+    }
+
+    /// The file that holds its shared lock; fails in a forked child.
+    pub(super) fn lock(&self) -> Result<&File, ForkedChild> {
+        self.lock.get()
     }
 
     /// Its bytes.
@@ -363,12 +377,11 @@ impl Topic {
         }
         // One at a time: of two who look, the second must not remove what was made anew.
         let Some(_guard) = self.participant.lease().try_sweep_lock() else { return };
-        let is_ours = match (lock.metadata(), std::fs::symlink_metadata(&self.path)) {
-            (Ok(one), Ok(other)) => (one.dev(), one.ino()) == (other.dev(), other.ino()),
-            _ => false,
-        };
-        if is_ours {
-            let _ = std::fs::remove_file(&self.path);
+        let Ok(meta) = lock.metadata() else { return };
+        for name in kept_name(&self.path).iter().chain([&self.path]) {
+            if std::fs::symlink_metadata(name).is_ok_and(|named| kept::is_same(&named, &meta)) {
+                let _ = std::fs::remove_file(name);
+            }
         }
     }
 
@@ -583,21 +596,30 @@ pub(super) fn remove_if_unused(lock: &File, directory: &Directory, topic: &Topic
         return false;
     }
     fault_point!("topic.remove.locked");
-    let same = match (lock.metadata(), std::fs::symlink_metadata(path)) {
-        (Ok(one), Ok(other)) => (one.dev(), one.ino()) == (other.dev(), other.ino()),
-        _ => false,
-    };
-    if same {
+    let Ok(meta) = lock.metadata() else { return false };
+    let means_it = |path: &Path| std::fs::symlink_metadata(path).is_ok_and(|named| kept::is_same(&named, &meta));
+    let second = kept_name(path).filter(|second| means_it(second));
+    let same = means_it(path);
+    if let Some(name) = same.then_some(path).or(second.as_ref()) {
         // Who waits for the shared lock, or has the file open without it, must see that it is over.
-        let header = shm_file::open(path, Access::ReadWrite)
+        let header = shm_file::open(name, Access::ReadWrite)
             .ok()
             .and_then(|file| Mapping::new(&file, 0, 4096, Access::ReadWrite, false).ok());
         if let Some(header) = header.as_ref().and_then(|mapping| mapping.record::<TopicHeaderLayout>(0)) {
             header.closed.store(1, Ordering::Release);
         }
         fault_point!("topic.remove.closed");
+    }
+    // What was put in the place of a topic in use has no segments.
+    if same && (second.is_some() || !kept::is_in_use(directory, topic)) {
         sweep::remove_segments(directory, topic);
         fault_point!("topic.remove.segments-gone");
+    }
+    if let Some(second) = second {
+        let _ = std::fs::remove_file(second);
+        fault_point!("topic.remove.second-name-gone");
+    }
+    if same {
         let _ = std::fs::remove_file(path);
         fault_point!("topic.remove.gone");
     }

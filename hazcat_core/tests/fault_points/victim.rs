@@ -2,6 +2,7 @@
 
 use crate::support::*;
 use crate::talking::*;
+use hazcat_core::directory::TopicStem;
 use hazcat_core::domain::DomainId;
 use hazcat_core::fault;
 use hazcat_core::graph::{EndpointKind, EndpointRecord, NodeRecord};
@@ -14,6 +15,7 @@ use hazcat_core::{
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -276,7 +278,7 @@ fn behind_the_dead(participant: &Arc<Participant>) {
 }
 
 /// Its files are cut and removed, and it puts them right: the lease as well, with a new one in the place of the old one.
-fn damaged(participant: &Participant) {
+fn damaged(participant: &Arc<Participant>) {
     let (directory, who) = (participant.directory(), participant.identity());
     let (lease, own) = (directory.lease_path(), directory.participant_path(who));
     let deadline = Instant::now() + PATIENT;
@@ -290,6 +292,7 @@ fn damaged(participant: &Participant) {
         let _ = std::fs::remove_file(&own);
         wait_until(&|| own.exists());
     };
+    lost_topic(participant, &look_after_all);
     drop(File::options().write(true).open(&lease).and_then(|file| file.set_len(0)));
     let _ = std::fs::remove_file(directory.bells_path(who));
     look_after_all();
@@ -308,6 +311,38 @@ fn damaged(participant: &Participant) {
     while keeps_lost() && Instant::now() < soon {
         look_after_all();
     }
+}
+
+/// The file of a topic in use is removed and replaced, its second name as well.
+fn lost_topic(participant: &Arc<Participant>, look_after_all: &dyn Fn()) {
+    let (directory, key) = (participant.directory(), topic("lost"));
+    let path = directory.topic_path(&TopicStem::new(&key.name, &key.type_name, key.type_hash));
+    let lost = subscription(participant, "lost", keep_all());
+    let to_lost = publisher(participant, "lost", keep_all_publisher(PATIENT));
+    let _ = std::fs::remove_file(&path);
+    publish_some(&to_lost, 3, 64);
+    look_after_all();
+    let _ = std::fs::remove_file(&path).and_then(|()| std::fs::write(&path, "no topic"));
+    look_after_all();
+    let second = |kept: &Path| kept.join("topics").join(path.file_name().unwrap_or_default());
+    let kept = directory
+        .path()
+        .with_file_name(format!(".{}.kept", directory.path().file_name().unwrap_or_default().to_string_lossy()));
+    let _ = std::fs::remove_file(second(&kept));
+    look_after_all();
+    // Somebody else is the first to look for it.
+    let other = Participant::join(participant.config()).expect("join");
+    let _ = std::fs::remove_file(&path);
+    let late = subscription(&other, "lost", keep_all());
+    publish_some(&to_lost, 3, 64);
+    assert_eq!((take_all(&late).len(), take_all(&lost).len()), (3, 6));
+    drop((late, lost, to_lost));
+    // One more who finds its second name missing.
+    let last = subscription(participant, "lost", keep_all());
+    let _ = std::fs::remove_file(second(&kept));
+    let late = subscription(&other, "lost", keep_all());
+    drop((last, late));
+    other.leave();
 }
 
 /// Names of the segments that are not the participant's own.

@@ -7,6 +7,7 @@
 mod corruption;
 mod exhaustion;
 mod long_life;
+mod lost_topics;
 mod meetings;
 mod namespaces;
 mod permissions;
@@ -35,6 +36,7 @@ fn child() {
         "keep-busy" => long_life::keep_busy(&config, argument),
         "be-generous" => exhaustion::be_generous(&config),
         "sweep-short" => exhaustion::sweep_short(&config),
+        "use-topic" => lost_topics::use_topic(&config),
         "go-short" => exhaustion::go_short(&config, argument),
         other => panic!("no role {other}"),
     }

@@ -83,10 +83,12 @@ impl Root {
         String::from_utf8_lossy(&found.unwrap_or_default()).into_owned()
     }
 
-    /// The files whose path contains `part`.
+    /// The files whose path contains `part`, by their first names.
     pub fn files_in(&self, part: &str) -> Vec<PathBuf> {
-        let wanted =
-            |path: &PathBuf| path.strip_prefix(&self.0).is_ok_and(|rest| rest.to_string_lossy().contains(part));
+        let wanted = |path: &PathBuf| {
+            let rest = path.strip_prefix(&self.0).unwrap_or(path).to_string_lossy();
+            rest.contains(part) && !rest.starts_with('.')
+        };
         self.files().into_iter().filter(wanted).collect()
     }
 

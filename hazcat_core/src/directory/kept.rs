@@ -1,0 +1,78 @@
+//! Second names, out of the way of those who clear away the first.
+//!
+//! The kernel gives no name to a file that has lost its last one. So topics and host segments have two: one in the directory, and
+//! one below `<root>/.hazcat-<uid>-<domain>.kept/`, which no `rm -rf hazcat-*` meets. Whoever has a topic open gives it its first
+//! name back ([`crate::queue::kept`]); a segment is found by either.
+//!
+//! Second names go before first ones, by whoever may remove those; what is left of the dead goes with the directory. Without a
+//! folder for them (another user may have taken its name: then it is not used) all works but the giving back.
+
+use super::{Directory, PAYLOAD, TOPICS};
+use std::ffi::OsString;
+use std::fs::{self, DirBuilder};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+impl Directory {
+    /// Where second names lie.
+    pub(crate) fn kept_path(&self) -> PathBuf {
+        kept_folder(self.path()).unwrap_or_default()
+    }
+
+    /// Makes the folders of second names. Nothing depends on them.
+    pub(super) fn ensure_kept(&self) {
+        let kept = self.kept_path();
+        for path in [kept.clone(), kept.join(TOPICS), kept.join(PAYLOAD)] {
+            match DirBuilder::new().mode(self.mode).create(&path) {
+                Ok(()) => drop(self.set_mode(&path)),
+                Err(_) if path == kept && !is_trusted(self.path(), &kept) => return,
+                Err(_) => {}
+            }
+        }
+    }
+}
+
+fn kept_folder(directory: &Path) -> Option<PathBuf> {
+    let mut name = OsString::from(".");
+    name.push(directory.file_name()?);
+    name.push(".kept");
+    Some(directory.with_file_name(name))
+}
+
+/// Whether a folder of second names was made by those who use the directory: in `/dev/shm`, anybody can make one.
+fn is_trusted(directory: &Path, kept: &Path) -> bool {
+    let Ok(meta) = fs::symlink_metadata(kept) else { return false };
+    let of_our_group = || {
+        fs::symlink_metadata(directory)
+            .is_ok_and(|ours| ours.mode() & 0o2000 != 0 && (meta.gid(), meta.mode()) == (ours.gid(), ours.mode()))
+    };
+    meta.is_dir() && (meta.uid() == nix::unistd::geteuid().as_raw() || of_our_group())
+}
+
+/// The second name of the file with this first one; `None` where there can be none.
+pub(crate) fn kept_name(path: &Path) -> Option<PathBuf> {
+    let folder = path.parent()?;
+    let directory = folder.parent()?;
+    let kept = kept_folder(directory)?;
+    is_trusted(directory, &kept)
+        .then(|| kept.join(folder.file_name().unwrap_or_default()).join(path.file_name().unwrap_or_default()))
+}
+
+/// Gives a file its second name, in the place of another file that has it.
+pub(crate) fn keep(path: &Path) {
+    let Some(kept) = kept_name(path) else { return };
+    let inode = |path: &Path| fs::symlink_metadata(path).ok().map(|meta| (meta.dev(), meta.ino()));
+    if fs::hard_link(path, &kept).is_err() && inode(path) != inode(&kept) {
+        let _ = fs::remove_file(&kept);
+        let _ = fs::hard_link(path, &kept);
+    }
+}
+
+/// Removes both names of a file.
+pub(crate) fn remove_both(path: &Path) {
+    if let Some(kept) = kept_name(path) {
+        let _ = fs::remove_file(kept);
+        fault_point!("kept.removed");
+    }
+    let _ = fs::remove_file(path);
+}
