@@ -469,13 +469,18 @@ fn take_byte(file: &File, directory: &Directory, named: &[Identity]) -> io::Resu
 
 /// Writes and returns the generation of the new holder of `index`, who is the caller.
 fn next_generation(file: &File, index: u32) -> io::Result<u64> {
-    let next = match generation_of(read_word(file, generation_at(index))?) {
-        Some(last) if last < Identity::MAX_GENERATION => last + 1,
-        Some(_) => 1,
-        None => first_generation(),
-    };
+    let next = following(generation_of(read_word(file, generation_at(index))?), clock_generation());
     write_generation(file, index, next)?;
     Ok(next)
+}
+
+/// The generation after `last`: that of the clock, where it is later. Where an older copy of the file was put in its place,
+/// the number behind `last` was somebody's already.
+fn following(last: Option<u64>, clock: u64) -> u64 {
+    match last {
+        Some(last) if last == clock || is_later(last, clock) => last % Identity::MAX_GENERATION + 1,
+        _ => clock,
+    }
 }
 
 fn generation_at(index: u32) -> u64 {
@@ -486,10 +491,10 @@ fn write_generation(file: &File, index: u32, generation: u64) -> io::Result<()> 
     file.write_all_at(&generation_word(generation).to_le_bytes(), generation_at(index))
 }
 
-/// The first generation of an index, or the first after its word was damaged: by the clock, so that a directory that was
-/// removed and made anew does not repeat identities, and later ones count as later. (In units of 8 microseconds since 2025;
-/// 48 bits are enough for 71 years, and generations may wrap around.)
-fn first_generation() -> u64 {
+/// The generation that the clock says: so that a directory that was removed and made anew does not repeat identities, and later
+/// ones count as later. (In units of 8 microseconds since 2025; 48 bits are enough for 71 years, and generations may wrap
+/// around.)
+fn clock_generation() -> u64 {
     const SINCE: Duration = Duration::from_secs(1_735_689_600);
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(SINCE);
     let units = now.saturating_sub(SINCE).as_micros() / 8;

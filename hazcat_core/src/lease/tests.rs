@@ -60,7 +60,7 @@ fn leftovers_of_the_dead_are_gone_when_the_first_joins() {
     fs::write(&leftover, "").expect("write");
     let lease = take(&directory);
     assert!(!leftover.exists());
-    assert_eq!(lease.identity().generation(), before.generation() + 1);
+    assert!(is_later(lease.identity().generation(), before.generation()));
     fs::write(&leftover, "").expect("write");
     let _second = take(&directory);
     assert!(leftover.exists(), "nobody but the first may do that");
@@ -145,14 +145,20 @@ fn the_domain_is_full_at_the_limit() {
 }
 
 #[test]
-fn generations_wrap_around() {
+fn generations_follow_the_clock_and_one_another_and_wrap_around() {
+    let last = Identity::MAX_GENERATION;
+    assert_eq!(following(None, 7), 7);
+    assert_eq!([5, 6, 7, 8].map(|known| following(Some(known), 7)), [7, 7, 8, 9]);
+    assert_eq!([last - 1, last, 1].map(|known| following(Some(known), last - 1)), [last, 1, 2]);
+
     let root = TestRoot::new();
     let directory = Directory::open_or_create(&root.config()).expect("directory");
     let keeper = take(&directory);
     let file = shm_file::open(&directory.lease_path(), Access::ReadWrite).expect("open");
-    write_generation(&file, 1, Identity::MAX_GENERATION - 1).expect("write");
+    let ahead = clock_generation() + (1 << 40);
+    write_generation(&file, 1, ahead).expect("write");
     let mut former = Vec::new();
-    for expected in [Identity::MAX_GENERATION, 1, 2] {
+    for expected in ahead + 1..ahead + 4 {
         let lease = take(&directory);
         assert_eq!((lease.identity().index(), lease.identity().generation()), (1, expected));
         assert!(keeper.is_alive(lease.identity()));
