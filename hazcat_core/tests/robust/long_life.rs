@@ -1,7 +1,8 @@
 //! A process that outlives thousands of others, joins and leaves without end, and processes that are stopped for a while. (Numbers
 //! near their end: `queue_hostile.rs` for laps and positions, the unit tests of `lease` for generations.)
 //!
-//! `HAZCAT_LONG=1`: 10,000 processes, a third of them killed. `HAZCAT_SOAK_SECONDS=3600`: joins and leaves for so long.
+//! `HAZCAT_LONG=1`: 10,000 processes, a third of them killed. `HAZCAT_SOAK_SECONDS=3600`: joins and leaves for so long;
+//! many more of them with `HAZCAT_NO_INOTIFY=1`, because the kernel takes milliseconds to close an inotify instance.
 
 use crate::support::*;
 use crate::usage::Usage;

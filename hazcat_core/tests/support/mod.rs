@@ -38,6 +38,11 @@ pub fn long() -> bool {
     std::env::var_os("HAZCAT_LONG").is_some_and(|value| value != "0")
 }
 
+/// Whether participants watch for news; `HAZCAT_NO_INOTIFY=1`: they look at intervals.
+fn use_inotify() -> bool {
+    std::env::var_os("HAZCAT_NO_INOTIFY").is_none_or(|value| value == "0")
+}
+
 /// A folder in /dev/shm, removed on drop.
 pub struct Root(PathBuf);
 
@@ -53,7 +58,7 @@ impl Root {
     }
 
     pub fn config(&self) -> Config {
-        Config { root: self.0.clone(), ..Config::default() }
+        Config { root: self.0.clone(), use_inotify: use_inotify(), ..Config::default() }
     }
 
     pub fn join(&self) -> Arc<Participant> {
@@ -368,7 +373,7 @@ pub fn child_role() -> Option<(String, Config)> {
     let role = std::env::var(ROLE).ok()?;
     end_with_parent();
     let root = PathBuf::from(std::env::var_os(ROOT)?);
-    Some((role, Config { root, ..Config::default() }))
+    Some((role, Config { root, use_inotify: use_inotify(), ..Config::default() }))
 }
 
 /// In a child: answers the parent.
