@@ -99,11 +99,11 @@ impl Qos {
 const BEST_EFFORT_KEEP_ALL: usize = 1024;
 
 #[cfg(test)]
-mod sample {
+pub(crate) mod sample {
     use super::*;
 
     /// An ordinary one.
-    pub(super) fn qos() -> Qos {
+    pub(crate) fn qos() -> Qos {
         Qos {
             history: History::KeepLast(10),
             depth: 10,

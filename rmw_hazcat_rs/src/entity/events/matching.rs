@@ -90,21 +90,12 @@ pub fn count_matched(own: &Matchable, snapshot: &GraphSnapshot) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::qos::{Durability, History, Liveliness, Qos, Reliability, Span};
+    use crate::qos::sample::qos;
+    use crate::qos::{History, Qos, Reliability};
 
     fn attributes() -> Attributes {
         Attributes {
-            qos: Qos {
-                history: History::KeepLast(1),
-                depth: 1,
-                reliability: Reliability::Reliable,
-                durability: Durability::Volatile,
-                deadline: Span::ENDLESS,
-                lifespan: Span::ENDLESS,
-                liveliness: Liveliness::Automatic,
-                lease: Span::ENDLESS,
-                avoid_ros_namespace_conventions: false,
-            },
+            qos: Qos { history: History::KeepLast(1), depth: 1, ..qos() },
             ignore_local: false,
             structure: 7,
             type_hash: None,
