@@ -34,13 +34,14 @@ pub(crate) use observer::{is_in_use, is_inhabited};
 use crate::directory::{Directory, DirectoryError};
 use crate::ids::Identity;
 use crate::participant::is_alive_elsewhere;
+use crate::sys::file_id::FileId;
 use crate::sys::fork::ForkGuarded;
 use crate::sys::mapping::Access;
 use crate::sys::ofd_lock::{self, LockKind};
 use crate::sys::shm_file::{self, FileError, NewFile};
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{PoisonError, RwLock};
@@ -103,19 +104,6 @@ enum Neighbours {
     Some,
 }
 
-/// Which file a name or a descriptor means.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct FileId {
-    device: u64,
-    inode: u64,
-}
-
-impl FileId {
-    fn of(meta: &fs::Metadata) -> Self {
-        Self { device: meta.dev(), inode: meta.ino() }
-    }
-}
-
 /// A lease file in which we hold our byte.
 struct HeldFile {
     file: ForkGuarded<File>,
@@ -169,14 +157,14 @@ impl Lease {
         };
         fault_point!("lease.acquire.opened");
         let Ok(file) = guarded.get() else { return Ok(None) };
-        let id = FileId::of(&file.metadata().map_err(fail)?);
+        let id = FileId::of_file(file).map_err(fail)?;
 
         // Indices that may be others', who have lost an earlier lease file and are about to take their places in this one.
         let named: Vec<Identity> = directory.participants().unwrap_or_default();
         let alone = |file: &File| ofd_lock::is_locked_by_another(file, 0, GATE).map(|locked| !locked).map_err(fail);
         if alone(file)? && ofd_lock::try_lock(file, GATE, LockKind::Exclusive).map_err(fail)? {
             // Nobody can join now. What lies here belongs to processes that ended without cleaning up.
-            if alone(file)? && still_means(path, id) {
+            if alone(file)? && id.is_named(path) {
                 let lost = is_in_use(directory);
                 if check_header(file, path).is_err() {
                     let _ = if lost {
@@ -196,7 +184,7 @@ impl Lease {
             }
         }
         // Converts the exclusive lock where we have it, without a gap.
-        if !ofd_lock::try_lock(file, GATE, LockKind::Shared).map_err(fail)? || !still_means(path, id) {
+        if !ofd_lock::try_lock(file, GATE, LockKind::Shared).map_err(fail)? || !id.is_named(path) {
             return Ok(None);
         }
         fault_point!("lease.acquire.gate-shared");
@@ -301,7 +289,7 @@ impl Lease {
     /// Whether the lease file's name still means our file: if not, somebody removed the directory, and newcomers cannot
     /// find us.
     pub(crate) fn name_is_ours(&self) -> bool {
-        self.current_id().is_some_and(|id| still_means(&self.path, id))
+        self.current_id().is_some_and(|id| id.is_named(&self.path))
     }
 
     /// Which file we hold our byte in; `None` once released.
@@ -348,7 +336,7 @@ impl Lease {
                     Ok(true) => {
                         fault_point!("lease.release.gate-alone");
                         let nobody = || self.look_around(file, id) == Neighbours::None && !is_inhabited(directory);
-                        if nobody() && still_means(&self.path, id) {
+                        if nobody() && id.is_named(&self.path) {
                             directory.remove_all();
                         }
                         return;
@@ -370,7 +358,7 @@ impl Lease {
     /// Who else holds a byte, seen through another description after ours was closed.
     fn look_around(&self, file: &File, id: FileId) -> Neighbours {
         let held = |start, length| ofd_lock::is_locked_by_another(file, start, length).unwrap_or(true);
-        if !file.metadata().is_ok_and(|meta| FileId::of(&meta) == id) {
+        if !FileId::of_file(file).is_ok_and(|here| here == id) {
             return Neighbours::Some;
         }
         let own = u64::from(self.identity.index());
@@ -424,10 +412,6 @@ fn open_or_create(path: &Path, mode: u32) -> Result<ForkGuarded<File>, FileError
         }
         other => other,
     }
-}
-
-fn still_means(path: &Path, id: FileId) -> bool {
-    fs::symlink_metadata(path).is_ok_and(|meta| FileId::of(&meta) == id)
 }
 
 fn check_header(file: &File, path: &Path) -> Result<(), FileError> {

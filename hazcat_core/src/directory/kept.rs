@@ -8,6 +8,7 @@
 //! folder for them (another user may have taken its name: then it is not used) all works but the giving back.
 
 use super::{Directory, PAYLOAD, TOPICS};
+use crate::sys::file_id::FileId;
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
@@ -61,8 +62,7 @@ pub(crate) fn kept_name(path: &Path) -> Option<PathBuf> {
 /// Gives a file its second name, in the place of another file that has it.
 pub(crate) fn keep(path: &Path) {
     let Some(kept) = kept_name(path) else { return };
-    let inode = |path: &Path| fs::symlink_metadata(path).ok().map(|meta| (meta.dev(), meta.ino()));
-    if fs::hard_link(path, &kept).is_err() && inode(path) != inode(&kept) {
+    if fs::hard_link(path, &kept).is_err() && FileId::named(path).ok() != FileId::named(&kept).ok() {
         let _ = fs::remove_file(&kept);
         let _ = fs::hard_link(path, &kept);
     }

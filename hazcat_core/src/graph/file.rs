@@ -17,11 +17,12 @@ use super::record::ParticipantGraph;
 use super::GraphError;
 use crate::checksum::checksum;
 use crate::ids::Identity;
+use crate::sys::file_id::FileId;
 use crate::sys::fork::ForkGuarded;
 use crate::sys::mapping::Access;
 use crate::sys::ofd_lock::{self, LockKind};
 use crate::sys::shm_file::{self, FileError, NewFile};
-use std::fs::{File, Metadata};
+use std::fs::File;
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -120,8 +121,7 @@ impl GraphFile {
     pub(super) fn is_intact(&mut self, graph: impl FnOnce() -> ParticipantGraph, sequence: u64) -> io::Result<bool> {
         let Ok(file) = self.file.get() else { return Ok(true) };
         let meta = file.metadata()?;
-        let same = |named: &Metadata| (named.dev(), named.ino()) == (meta.dev(), meta.ino());
-        if !std::fs::symlink_metadata(&self.path).is_ok_and(|named| same(&named)) {
+        if !FileId::of(&meta).is_named(&self.path) {
             return Ok(false);
         }
         let stamp = Stamp { changed: (meta.mtime(), meta.mtime_nsec()), length: meta.len() };
@@ -137,15 +137,6 @@ impl GraphFile {
         let age = meta.modified()?.elapsed().unwrap_or_default();
         self.settled = (intact && age > SETTLED_AFTER).then_some(stamp);
         Ok(intact)
-    }
-}
-
-/// Whether the participant that wrote a file still has it open. Any error but that there is no such file means that it has.
-pub(crate) fn is_in_use(path: &Path) -> bool {
-    match shm_file::open(path, Access::ReadOnly) {
-        Ok(file) => ofd_lock::is_locked_by_another(&file, 0, 1).unwrap_or(true),
-        Err(FileError::Missing { .. } | FileError::Corrupt { .. }) => false,
-        Err(_) => true,
     }
 }
 

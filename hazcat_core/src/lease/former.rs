@@ -15,7 +15,8 @@
 //! So besides the present file at most one is open for each participant that has not come along (one that is stopped, or was cut
 //! off), however often the lease was removed.
 
-use super::{generation_at, generation_of, read_word, FileId, HeldFile, Lease, GATE};
+use super::{generation_at, generation_of, read_word, HeldFile, Lease, GATE};
+use crate::sys::file_id::FileId;
 use crate::sys::ofd_lock::{self, LockKind};
 use std::fs::File;
 use std::io;

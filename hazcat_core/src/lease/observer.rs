@@ -1,13 +1,14 @@
 //! A look at a lease file by somebody who takes no byte of it: who is alive, and the right to clean up.
 
 use super::{
-    check_header, generation_of, is_alive_in, open_or_create, read_table, still_means, FileId, Lease, GATE, LEASE_DATA,
-    MAX_PARTICIPANTS, SIZE, SWEEP,
+    check_header, generation_of, is_alive_in, open_or_create, read_table, Lease, GATE, LEASE_DATA, MAX_PARTICIPANTS,
+    SIZE, SWEEP,
 };
 use crate::directory::{Directory, TopicStem};
 use crate::ids::Identity;
 use crate::participant::is_alive_elsewhere;
 use crate::queue::kept;
+use crate::sys::file_id::FileId;
 use crate::sys::fork::ForkGuarded;
 use crate::sys::mapping::Access;
 use crate::sys::ofd_lock::{self, LockKind};
@@ -39,7 +40,7 @@ impl Observer {
 
     fn over(file: ForkGuarded<File>, path: PathBuf) -> Result<Self, FileError> {
         let id = match file.get() {
-            Ok(file) => FileId::of(&file.metadata().map_err(|error| FileError::from_io(&path, SIZE, error))?),
+            Ok(file) => FileId::of_file(file).map_err(|error| FileError::from_io(&path, SIZE, error))?,
             Err(_) => return Err(FileError::Missing { path }),
         };
         Ok(Self { file, id, path })
@@ -83,7 +84,7 @@ impl Observer {
 
     /// Whether the name still means this file. If not, everybody would seem dead who is alive by the other one.
     pub fn name_is_ours(&self) -> bool {
-        still_means(&self.path, self.id)
+        self.id.is_named(&self.path)
     }
 
     /// Makes the caller the only one, of all processes, to clean up after dead participants, until this is dropped. `false`
@@ -125,12 +126,7 @@ pub(crate) fn is_in_use(directory: &Directory) -> bool {
         Err(error) if !matches!(error, FileError::Missing { .. }) => return true,
         topics => topics.unwrap_or_default(),
     };
-    let is_open = |topic| match shm_file::open(&directory.topic_path(topic), Access::ReadOnly) {
-        Ok(file) => ofd_lock::is_locked_by_another(&file, 0, 1).unwrap_or(true),
-        Err(FileError::Missing { .. } | FileError::Corrupt { .. }) => false,
-        Err(_) => true,
-    };
-    is_inhabited(directory) || topics.iter().any(is_open)
+    is_inhabited(directory) || topics.iter().any(|topic| shm_file::is_in_use(&directory.topic_path(topic)))
 }
 
 /// Whether a participant has its file in the directory, by whatever lease it is alive, or a topic that has lost its name is in use:

@@ -1,10 +1,11 @@
 //! Putting right what others did to the lease file.
 
 use super::{
-    check_header, generation_of, is_later, open_or_create, read_word, still_means, write_generation, FileId, HeldFile,
-    Lease, LeaseError, GATE, MAGIC, SIZE, VERSION,
+    check_header, generation_of, is_later, open_or_create, read_word, write_generation, HeldFile, Lease, LeaseError,
+    GATE, MAGIC, SIZE, VERSION,
 };
 use crate::directory::Directory;
+use crate::sys::file_id::FileId;
 use crate::sys::ofd_lock::{self, LockKind};
 use crate::sys::shm_file::{self, FileError};
 use std::io;
@@ -71,7 +72,7 @@ impl Lease {
             other => other?,
         };
         let Ok(file) = guarded.get() else { return Ok(false) };
-        let id = FileId::of(&file.metadata().map_err(fail)?);
+        let id = FileId::of_file(file).map_err(fail)?;
         fault_point!("lease.rejoin.opened");
         if self.is_held(id) {
             // Somebody has given the name back to a file that we never left.
@@ -84,7 +85,7 @@ impl Lease {
             attempts += 1;
             std::thread::sleep(Duration::from_micros(200));
         }
-        if attempts == GATE_ATTEMPTS || !still_means(path, id) {
+        if attempts == GATE_ATTEMPTS || !id.is_named(path) {
             return Err(LeaseError::Busy { path: path.clone(), seconds: 0 });
         }
         fault_point!("lease.rejoin.gate-shared");

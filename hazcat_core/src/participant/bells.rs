@@ -15,13 +15,14 @@ use crate::doorbell;
 use crate::ids::Identity;
 use crate::lease::MAX_PARTICIPANTS;
 use crate::sys::bus_error;
+use crate::sys::file_id::FileId;
 use crate::sys::fork::ForkGuarded;
 use crate::sys::futex;
 use crate::sys::mapping::{Access, Mapping, SharedRecord};
 use crate::sys::shm_file::{self, FileError, NewFile};
-use std::fs::{symlink_metadata, File, Metadata};
+use std::fs::File;
 use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -86,11 +87,6 @@ struct OwnBells {
     file: Mutex<ForkGuarded<File>>,
 }
 
-/// Which file it is: device and inode.
-fn id_of(meta: &Metadata) -> (u64, u64) {
-    (meta.dev(), meta.ino())
-}
-
 /// A bell of this participant, to sleep on; free again when dropped. Usable as long as it exists, even after leaving.
 pub struct OwnBell {
     bells: Arc<OwnBells>,
@@ -124,7 +120,7 @@ impl Drop for OwnBell {
 /// The bells of a peer.
 struct PeerBells {
     identity: Identity,
-    file: (u64, u64),
+    file: FileId,
     page: BellPage,
 }
 
@@ -203,7 +199,7 @@ impl Bells {
         let mut held = self.own.file.lock().unwrap_or_else(PoisonError::into_inner);
         let Ok(old) = held.get() else { return Ok(false) };
         let meta = old.metadata().map_err(fail)?;
-        let in_place = symlink_metadata(&path).is_ok_and(|named| id_of(&named) == id_of(&meta));
+        let in_place = FileId::of(&meta).is_named(&path);
         if in_place && meta.len() >= FILE_BYTES && !self.own.page.mapping.is_cut() {
             if read_header(old).map_err(fail)? != header(self.identity) {
                 write_header(old, self.identity).map_err(fail)?;
@@ -302,9 +298,7 @@ impl Bells {
         let _one_at_a_time = self.mapping.lock().unwrap_or_else(PoisonError::into_inner);
         match slot.with(|peer| peer.map(|peer| (peer.identity, peer.file))) {
             // Mapped, and not made anew since: while it is missing, what is mapped is as good as it gets.
-            Some((mapped, file))
-                if mapped == who && symlink_metadata(&path).map_or(true, |meta| id_of(&meta) == file) =>
-            {
+            Some((mapped, file)) if mapped == who && FileId::named(&path).map_or(true, |named| named == file) => {
                 return Ok(());
             }
             // A successor of `who` is there already.
@@ -323,7 +317,7 @@ impl Bells {
             return Err(FileError::Corrupt { path, what: "another participant's bells" });
         }
         let fail = |error| FileError::from_io(&path, 0, error);
-        let id = id_of(&file.metadata().map_err(fail)?);
+        let id = FileId::of_file(&file).map_err(fail)?;
         let page = BellPage::map(&file, &path)?;
         fault_point!("bells.map-peer.mapped");
         slot.replace(Some(Box::new(PeerBells { identity: who, file: id, page })));

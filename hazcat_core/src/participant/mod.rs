@@ -33,7 +33,7 @@ use crate::lease::{Lease, LeaseError};
 use crate::news::{self, News, NewsThread, Watch};
 use crate::sys::bus_error;
 use crate::sys::fork::{ForkMark, ForkedChild};
-use crate::sys::shm_file::FileError;
+use crate::sys::shm_file::{self, FileError};
 use liveness::Liveness;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -95,7 +95,7 @@ impl Core {
 
     /// Whether `who` is dead: by all lease files of ours, and not alive by one that we do not know.
     pub(crate) fn is_dead(&self, who: Identity) -> bool {
-        !self.lease.is_alive(who) && !is_alive_elsewhere(&self.directory, who)
+        is_dead(&self.directory, who, |who| self.lease.is_alive(who))
     }
 
     /// Marks a participant as dead and removes its files. Harmless when several processes do it: names are never reused.
@@ -282,7 +282,12 @@ fn sweep(directory: &Directory, lease: &Lease) {
 /// Whether `who`, whom no lease file of ours shows alive, is so by one that we do not know: its own file is locked. Who lost a
 /// lease file may not have come to the next one yet.
 pub(crate) fn is_alive_elsewhere(directory: &Directory, who: Identity) -> bool {
-    crate::graph::file::is_in_use(&directory.participant_path(who))
+    shm_file::is_in_use(&directory.participant_path(who))
+}
+
+/// Whether `who` is dead: not alive by the lease that is asked, nor by any other.
+pub(crate) fn is_dead(directory: &Directory, who: Identity, is_alive: impl FnOnce(Identity) -> bool) -> bool {
+    !is_alive(who) && !is_alive_elsewhere(directory, who)
 }
 
 /// The same, to be called with the right to sweep.
@@ -292,7 +297,7 @@ pub(crate) fn sweep_files(directory: &Directory, is_alive: impl Fn(Identity) -> 
     owners.sort_unstable();
     owners.dedup();
     for owner in owners {
-        if !is_alive(owner) && !is_alive_elsewhere(directory, owner) {
+        if is_dead(directory, owner, &is_alive) {
             Core::remove_files_of(directory, owner);
         }
     }

@@ -17,24 +17,16 @@ use crate::directory::kept::{keep, kept_name};
 use crate::directory::{Directory, TopicStem};
 use crate::log::warn_log;
 use crate::sync::atomic::Ordering;
+use crate::sys::file_id::FileId;
 use crate::sys::mapping::Access;
 use crate::sys::ofd_lock::{self, LockKind};
 use crate::sys::shm_file::{self, FileError};
 use nix::fcntl::AtFlags;
-use std::fs::{self, File, Metadata};
+use std::fs::{self, File};
 use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-
-/// Whether both are the same file.
-pub(super) fn is_same(one: &Metadata, other: &Metadata) -> bool {
-    (one.dev(), one.ino()) == (other.dev(), other.ino())
-}
-
-fn is_named(meta: &Metadata, path: &Path) -> bool {
-    fs::symlink_metadata(path).is_ok_and(|named| is_same(&named, meta))
-}
 
 /// Whether a topic without its first name is in use.
 pub(crate) fn is_in_use(directory: &Directory, topic: &TopicStem) -> bool {
@@ -60,8 +52,8 @@ pub(super) fn adopt(path: &Path) -> bool {
 /// has no lock afterwards, if so.
 pub(super) fn is_impostor(lock: &File, path: &Path) -> bool {
     let Some(kept) = kept_name(path) else { return false };
-    let Ok(meta) = lock.metadata() else { return false };
-    if is_named(&meta, &kept) {
+    let Ok(file) = FileId::of_file(lock) else { return false };
+    if file.is_named(&kept) {
         return false;
     }
     if !is_locked(&kept) {
@@ -79,7 +71,7 @@ fn displace(lock: &File, path: &Path) -> bool {
     if !matches!(ofd_lock::try_lock(lock, 0, LockKind::Exclusive), Ok(true)) {
         return false;
     }
-    if lock.metadata().is_ok_and(|meta| is_named(&meta, path)) {
+    if FileId::of_file(lock).is_ok_and(|file| file.is_named(path)) {
         let _ = fs::remove_file(path);
     }
     let _ = ofd_lock::unlock(lock, 0);
@@ -95,8 +87,8 @@ impl Topic {
             return;
         }
         let Ok(meta) = lock.metadata() else { return };
-        match fs::symlink_metadata(path) {
-            Ok(named) if is_same(&named, &meta) => {
+        match FileId::named(path) {
+            Ok(named) if named == FileId::of(&meta) => {
                 if meta.nlink() < 2 {
                     keep(path);
                     fault_point!("topic.restore.kept");

@@ -14,7 +14,7 @@ use super::{backlog, kept};
 use crate::directory::kept::{kept_name, remove_both};
 use crate::directory::{Directory, TopicStem};
 use crate::ids::{Identity, PublisherIndex, SegmentId, Sequence};
-use crate::participant::{is_alive_elsewhere, NewsListener, Participant};
+use crate::participant::{self, NewsListener, Participant};
 use crate::ring::word::{MessageRef, Tombstone};
 use crate::sync::atomic::Ordering;
 use crate::sys::mapping::Access;
@@ -344,7 +344,7 @@ pub(crate) fn sweep_files(directory: &Directory, is_alive: impl Fn(Identity) -> 
         }
     }
     let is_dead = |owner: u64| match Owner::from_word(owner) {
-        Owner::Participant(identity) => !is_alive(identity) && !is_alive_elsewhere(directory, identity),
+        Owner::Participant(identity) => participant::is_dead(directory, identity, &is_alive),
         _ => false,
     };
     for (id, owner, topic) in segments {

@@ -18,6 +18,7 @@ use crate::ring::place::PlacesView;
 use crate::ring::{held, RingView};
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sys::bus_error;
+use crate::sys::file_id::FileId;
 use crate::sys::fork::{ForkGuarded, ForkedChild};
 use crate::sys::mapping::{Access, Mapping};
 use crate::sys::ofd_lock::{self, LockKind};
@@ -270,11 +271,7 @@ impl Topic {
             Err(FileError::Missing { .. }) => return Ok(Attempt::Again),
             Err(error) => return Err(fail(error)),
         };
-        let same = {
-            let (one, other) = (lock.metadata().map_err(io)?, file.metadata().map_err(io)?);
-            (one.dev(), one.ino()) == (other.dev(), other.ino())
-        };
-        if !same {
+        if FileId::of_file(lock).map_err(io)? != FileId::of_file(&file).map_err(io)? {
             return Ok(Attempt::Again);
         }
         let layout = match map(&file, path) {
@@ -377,9 +374,9 @@ impl Topic {
         }
         // One at a time: of two who look, the second must not remove what was made anew.
         let Some(_guard) = self.participant.lease().try_sweep_lock() else { return };
-        let Ok(meta) = lock.metadata() else { return };
+        let Ok(file) = FileId::of_file(lock) else { return };
         for name in kept_name(&self.path).iter().chain([&self.path]) {
-            if std::fs::symlink_metadata(name).is_ok_and(|named| kept::is_same(&named, &meta)) {
+            if file.is_named(name) {
                 let _ = std::fs::remove_file(name);
             }
         }
@@ -596,10 +593,9 @@ pub(super) fn remove_if_unused(lock: &File, directory: &Directory, topic: &Topic
         return false;
     }
     fault_point!("topic.remove.locked");
-    let Ok(meta) = lock.metadata() else { return false };
-    let means_it = |path: &Path| std::fs::symlink_metadata(path).is_ok_and(|named| kept::is_same(&named, &meta));
-    let second = kept_name(path).filter(|second| means_it(second));
-    let same = means_it(path);
+    let Ok(file) = FileId::of_file(lock) else { return false };
+    let second = kept_name(path).filter(|second| file.is_named(second));
+    let same = file.is_named(path);
     if let Some(name) = same.then_some(path).or(second.as_ref()) {
         // Who waits for the shared lock, or has the file open without it, must see that it is over.
         let header = shm_file::open(name, Access::ReadWrite)

@@ -3,6 +3,7 @@
 
 pub mod bus_error;
 pub mod clock;
+pub mod file_id;
 pub mod fork;
 pub mod futex;
 pub mod mapping;

@@ -5,6 +5,7 @@
 //! "corrupt" by the header alone. A visible file never shrinks.
 
 use super::mapping::{Access, Mapping, SharedRecord};
+use super::ofd_lock;
 use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, FallocateFlags, OFlag};
@@ -272,6 +273,16 @@ pub fn open(path: &Path, access: Access) -> Result<File, FileError> {
         return Err(impostor());
     }
     Ok(file)
+}
+
+/// Whether another description has a lock on the first byte of the file: whoever made it or uses it says so by that. `false` where
+/// there is no such file, or none of ours; any other error means that it is locked.
+pub fn is_in_use(path: &Path) -> bool {
+    match open(path, Access::ReadOnly) {
+        Ok(file) => ofd_lock::is_locked_by_another(&file, 0, 1).unwrap_or(true),
+        Err(FileError::Missing { .. } | FileError::Corrupt { .. }) => false,
+        Err(_) => true,
+    }
 }
 
 /// Removes what has the name of a shared file and can be none: a symbolic link, a pipe, an empty folder. Nobody can have it
