@@ -1,9 +1,7 @@
 //! Putting right what others did to the lease file.
 
-use super::{
-    check_header, generation_of, is_later, open_or_create, read_word, write_generation, HeldFile, Lease, LeaseError,
-    GATE, MAGIC, SIZE, VERSION,
-};
+use super::generation::{generation_at, generation_of, is_later, write_generation};
+use super::{check_header, open_or_create, read_word, HeldFile, Lease, LeaseError, GATE, MAGIC, SIZE, VERSION};
 use crate::directory::Directory;
 use crate::sys::file_id::FileId;
 use crate::sys::ofd_lock::{self, LockKind};
@@ -27,7 +25,7 @@ impl Lease {
         let index = self.identity.index();
         // By our generation others see in a former file, too, that we have gone on to the next one.
         self.with_former(|file| {
-            if generation_of(read_word(file, super::generation_at(index)).unwrap_or(0)) != Some(own) {
+            if generation_of(read_word(file, generation_at(index)).unwrap_or(0)) != Some(own) {
                 let _ = write_generation(file, index, own);
             }
         });
@@ -46,7 +44,7 @@ impl Lease {
                     damaged = true;
                 }
             }
-            if generation_of(read_word(file, super::generation_at(index))?) != Some(own) {
+            if generation_of(read_word(file, generation_at(index))?) != Some(own) {
                 write_generation(file, index, own)?;
                 fault_point!("lease.repair.generation-written");
                 damaged = true;
@@ -104,7 +102,7 @@ impl Lease {
         }
         fault_point!("lease.rejoin.byte-taken");
         let (last, own) =
-            (generation_of(read_word(file, super::generation_at(index)).map_err(fail)?), self.identity.generation());
+            (generation_of(read_word(file, generation_at(index)).map_err(fail)?), self.identity.generation());
         if last.is_some_and(|last| is_later(last, own)) {
             return Ok(false);
         }

@@ -1,3 +1,4 @@
+use super::generation::{clock_generation, following, write_generation};
 use super::*;
 use crate::test_root::TestRoot;
 use std::collections::HashSet;

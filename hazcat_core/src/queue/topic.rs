@@ -4,13 +4,20 @@
 //! is never mapped. Whoever can get the exclusive lock knows that nobody has it open, marks it closed and unlinks it; who
 //! opens it checks, under the shared lock, that it is not closed and that the name still means this file.
 
+mod errors;
+mod file;
+
+pub use errors::CreateError;
+pub(super) use file::remove_if_unused;
+use file::{create, map};
+
 use super::device::DeviceCache;
-use super::layout::{self, Owner, PublisherRecord, SubscriptionRecord, TopicHeaderLayout, TopicLayout};
+use super::layout::{self, Owner, PublisherRecord, SubscriptionRecord, TopicLayout};
 use super::peers::SegmentCache;
 use super::{kept, sweep, History, TopicKey};
 use crate::directory::kept::kept_name;
-use crate::directory::{Directory, TopicStem};
-use crate::domain::{DomainError, DomainId, SegmentFolder};
+use crate::directory::TopicStem;
+use crate::domain::{DomainId, SegmentFolder};
 use crate::ids::{Identity, PublisherIndex, SubscriptionIndex};
 use crate::log::warn_log;
 use crate::participant::Participant;
@@ -20,9 +27,9 @@ use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sys::bus_error;
 use crate::sys::file_id::FileId;
 use crate::sys::fork::{ForkGuarded, ForkedChild};
-use crate::sys::mapping::{Access, Mapping};
+use crate::sys::mapping::Access;
 use crate::sys::ofd_lock::{self, LockKind};
-use crate::sys::shm_file::{self, FileError, NewFile};
+use crate::sys::shm_file::{self, FileError};
 use std::collections::HashMap;
 use std::fs::File;
 use std::os::unix::fs::MetadataExt;
@@ -32,93 +39,6 @@ use std::time::Duration;
 
 /// How often a topic that is being removed under our hands is opened again.
 const OPEN_ATTEMPTS: u32 = 1000;
-
-/// Why an endpoint could not be created.
-#[derive(Debug, thiserror::Error)]
-pub enum CreateError {
-    /// The topic file could not be created or opened.
-    #[error("topic '{topic}': {source}")]
-    File {
-        /// Name of the topic.
-        topic: String,
-        /// What went wrong.
-        source: FileError,
-    },
-    /// A name is longer than [`layout::MAX_NAME`] bytes.
-    #[error("topic '{topic}': name or type name longer than {limit} bytes")]
-    NameTooLong {
-        /// Name of the topic.
-        topic: String,
-        /// Most bytes.
-        limit: usize,
-    },
-    /// The topic has as many endpoints of this kind as its file has room for.
-    #[error("topic '{topic}': no room for another {kind}, there are {limit}")]
-    TableFull {
-        /// Name of the topic.
-        topic: String,
-        /// Publisher or subscription.
-        kind: &'static str,
-        /// Most of them.
-        limit: usize,
-    },
-    /// Two different topics have the same file name.
-    #[error("topic '{topic}': its file {path} belongs to another topic")]
-    Collision {
-        /// Name of the topic.
-        topic: String,
-        /// The file.
-        path: PathBuf,
-    },
-    /// The file is being removed and created over and over.
-    #[error("topic '{topic}': its file vanished {OPEN_ATTEMPTS} times while being opened")]
-    Unstable {
-        /// Name of the topic.
-        topic: String,
-    },
-    /// The calling process is a fork of the one that joined.
-    #[error("topic '{topic}': a forked child must not use its parent's participant")]
-    Forked {
-        /// Name of the topic.
-        topic: String,
-    },
-    /// The topic's endpoints want more memory domains than its file has room for.
-    #[error("topic '{topic}': no room for memory domain {domain}, there are {limit} on the topic")]
-    TooManyDomains {
-        /// Name of the topic.
-        topic: String,
-        /// The domain that was to be added.
-        domain: DomainId,
-        /// Most of them.
-        limit: usize,
-    },
-    /// The memory domain is not to be had in this process.
-    #[error("topic '{topic}': {source}")]
-    Domain {
-        /// Name of the topic.
-        topic: String,
-        /// Why.
-        source: DomainError,
-    },
-    /// The device refused an allocator.
-    #[error("topic '{topic}': no memory in domain {domain}: {source}")]
-    Device {
-        /// Name of the topic.
-        topic: String,
-        /// The domain.
-        domain: DomainId,
-        /// What the device answered.
-        source: crate::domain::AllocateError,
-    },
-    /// The history does not fit into the publisher's byte budget, or shared memory is full.
-    #[error("topic '{topic}': no memory for the history: {source}")]
-    History {
-        /// Name of the topic.
-        topic: String,
-        /// What went wrong.
-        source: crate::domain::AllocateError,
-    },
-}
 
 /// A topic that this process has open.
 pub struct Topic {
@@ -549,78 +469,6 @@ impl Topic {
 /// Word and bit of a subscription in the armed words.
 pub(super) fn armed_bit(index: SubscriptionIndex) -> (usize, u64) {
     (usize::from(index.0) / 64, 1 << (index.0 % 64))
-}
-
-fn map(file: &File, path: &Path) -> Result<TopicLayout, FileError> {
-    let mapping = shm_file::map_checked(file, path, Access::ReadWrite, layout::MAGIC, layout::VERSION, false)?;
-    TopicLayout::new(mapping)
-        .ok_or_else(|| FileError::Corrupt { path: path.to_path_buf(), what: "capacity and length disagree" })
-}
-
-fn create(path: &Path, key: &TopicKey, wished_capacity: usize, mode: u32) -> Result<(), FileError> {
-    let capacity = wished_capacity.next_power_of_two().clamp(History::MIN_CAPACITY, History::MAX_CAPACITY);
-    let new = NewFile::create(path, mode, layout::file_size(capacity), 4096)?;
-    let (slots, slots_len) = layout::slots_range(capacity);
-    for (offset, len) in [layout::subscription_pages(0), layout::publisher_pages(0), (slots, slots_len)] {
-        shm_file::reserve(new.file(), path, offset, len)?;
-    }
-    let len = layout::file_size(capacity) as usize;
-    let mapping = Mapping::new(new.file(), 0, len, Access::ReadWrite, false)
-        .map_err(|error| FileError::from_io(path, len as u64, error))?;
-    let corrupt = |what| FileError::Corrupt { path: path.to_path_buf(), what };
-    let header = mapping.record::<TopicHeaderLayout>(0).ok_or_else(|| corrupt("shorter than a header"))?;
-    header.file.stamp(layout::MAGIC, layout::VERSION);
-    header.capacity.store(capacity as u64, Ordering::Relaxed);
-    header.type_hash[0].store(key.type_hash as u64, Ordering::Relaxed);
-    header.type_hash[1].store((key.type_hash >> 64) as u64, Ordering::Relaxed);
-    let layout = TopicLayout::new(mapping).ok_or_else(|| corrupt("capacity and length disagree"))?;
-    layout.write_names(&key.name, &key.type_name);
-    if let Some(host) = layout.domains().first() {
-        host.domain.store(DomainId::HOST.word(), Ordering::Relaxed);
-    }
-    layout.hot().head.store(RingView::first_sequence(capacity).0, Ordering::Relaxed);
-    fault_point!("topic.create.filled");
-    new.publish()?;
-    fault_point!("topic.create.published");
-    Ok(())
-}
-
-/// Removes a topic file and the segments of its publishers if nobody has the topic open. `lock` is an open description of
-/// the file; the exclusive lock is taken through it.
-pub(super) fn remove_if_unused(lock: &File, directory: &Directory, topic: &TopicStem) -> bool {
-    let path = &directory.topic_path(topic);
-    if !matches!(ofd_lock::try_lock(lock, 0, LockKind::Exclusive), Ok(true)) {
-        return false;
-    }
-    fault_point!("topic.remove.locked");
-    let Ok(file) = FileId::of_file(lock) else { return false };
-    let second = kept_name(path).filter(|second| file.is_named(second));
-    let same = file.is_named(path);
-    if let Some(name) = same.then_some(path).or(second.as_ref()) {
-        // Who waits for the shared lock, or has the file open without it, must see that it is over.
-        let header = shm_file::open(name, Access::ReadWrite)
-            .ok()
-            .and_then(|file| Mapping::new(&file, 0, 4096, Access::ReadWrite, false).ok());
-        if let Some(header) = header.as_ref().and_then(|mapping| mapping.record::<TopicHeaderLayout>(0)) {
-            header.closed.store(1, Ordering::Release);
-        }
-        fault_point!("topic.remove.closed");
-    }
-    // What was put in the place of a topic in use has no segments.
-    if same && (second.is_some() || !kept::is_in_use(directory, topic)) {
-        sweep::remove_segments(directory, topic);
-        fault_point!("topic.remove.segments-gone");
-    }
-    if let Some(second) = second {
-        let _ = std::fs::remove_file(second);
-        fault_point!("topic.remove.second-name-gone");
-    }
-    if same {
-        let _ = std::fs::remove_file(path);
-        fault_point!("topic.remove.gone");
-    }
-    let _ = ofd_lock::unlock(lock, 0);
-    same
 }
 
 impl Drop for Topic {

@@ -3,6 +3,8 @@
 //! | file | what |
 //! |---|---|
 //! | `mod.rs` | joining, leaving, and what a user calls |
+//! | `options.rs` | what a subscription asks for |
+//! | `errors.rs` | why nothing could be taken or returned |
 //! | `find.rs` | the next message at the cursor |
 //! | `across.rs` | messages from other memory domains |
 //! | `behind.rs` | falling behind, and the past |
@@ -13,8 +15,10 @@
 
 mod across;
 mod behind;
+mod errors;
 mod filter;
 mod find;
+mod options;
 mod places;
 mod returning;
 mod waiting;
@@ -26,13 +30,12 @@ use crate::participant::Participant;
 use crate::payload::chunk::HEADER_BYTES;
 use crate::payload::segment::Segment;
 use crate::queue::backlog::{self, Noted};
-use crate::queue::copier::{AcrossError, Copier};
+use crate::queue::copier::Copier;
 use crate::queue::device::DeviceSegments;
 use crate::queue::layout::{
     taken, Owner, PublisherRecord, SubscriptionRecord, ACTIVE, HOST_ROW, INACTIVE, KEEP_ALL, TRANSIENT_LOCAL,
 };
 use crate::queue::peers::Peers;
-use crate::queue::publisher::PublisherOptions;
 use crate::queue::sample::{DeviceSample, HeldIndex, RawSample, Sample, Taken};
 use crate::queue::topic::{CreateError, Topic};
 use crate::queue::{History, PublisherInfo, TopicKey};
@@ -43,81 +46,15 @@ use crate::sys::bus_error;
 use crate::sys::private_lock::{PrivateGuard, PrivateLock};
 use crate::sys::{futex, prefetch};
 use crate::wait::Attached;
+pub use errors::{NotHeld, TakeError};
 use filter::Filter;
 pub use filter::FilterFn;
 use find::{Found, Purpose};
+pub use options::{AcceptFn, SubscriptionOptions};
 use places::Places;
 pub use returning::ReturnError;
 use std::collections::VecDeque;
 use std::sync::Arc;
-
-/// Decides once per publisher whether a subscription listens to it.
-pub type AcceptFn = Box<dyn Fn(&PublisherInfo) -> bool + Send + Sync>;
-
-/// How a subscription is to be.
-pub struct SubscriptionOptions {
-    /// Its gid.
-    pub gid: Gid,
-    /// How many unread messages it keeps.
-    pub history: History,
-    /// Whether it gets the past of transient-local publishers.
-    pub transient_local: bool,
-    /// A word that publishers see when they decide whether to wait for it; the core does not interpret it.
-    pub traits: u64,
-    /// Which publishers it listens to. Messages of others do not use up its depth.
-    pub accept: AcceptFn,
-    /// Which of their messages it wants; `None`: all. See [`Subscription::set_filter`].
-    pub filter: Option<FilterFn>,
-    /// The memory domain in which it wants its messages.
-    pub domain: DomainId,
-    /// Most bytes of copies of messages that lie in other domains.
-    pub copy_budget: usize,
-}
-
-impl Default for SubscriptionOptions {
-    fn default() -> Self {
-        Self {
-            gid: Gid::default(),
-            history: History::KeepLast(10),
-            transient_local: false,
-            traits: 0,
-            accept: Box::new(|_| true),
-            filter: None,
-            domain: DomainId::HOST,
-            copy_budget: PublisherOptions::DEFAULT_BUDGET,
-        }
-    }
-}
-
-/// Why nothing was taken although something may be there.
-#[derive(Debug, thiserror::Error)]
-pub enum TakeError {
-    /// As many messages are held as a subscription can hold.
-    #[error("{limit} messages are held already; return one first")]
-    TooManyHeld {
-        /// Most messages.
-        limit: usize,
-    },
-    /// The calling process is a fork of the one that created the subscription.
-    #[error("a forked child must not use its parent's subscription")]
-    Forked,
-    /// The message lies in another memory domain, and could not be copied into this subscription's. It is still there.
-    #[error("topic '{topic}': {error}")]
-    Across {
-        /// Name of the topic.
-        topic: String,
-        /// What went wrong.
-        error: AcrossError,
-    },
-    /// Shared memory was overwritten so that the ring makes no sense.
-    #[error("the topic's ring is corrupt")]
-    Corrupt,
-}
-
-/// A message was returned that is not held.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the message is not held by this subscription")]
-pub struct NotHeld;
 
 /// Messages lost: fallen behind by more than the depth, dropped for want of memory, or gone with a dead publisher.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
