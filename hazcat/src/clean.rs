@@ -68,7 +68,7 @@ impl Outcome {
 
 fn clean_directory(directory: &Directory) -> Result<Outcome, String> {
     let path = directory.path();
-    let meta = match fs::symlink_metadata(path) {
+    let meta = match directory.metadata() {
         Ok(meta) => meta,
         // Its last participant has just left.
         Err(_) => return Ok(Outcome { path: path.to_path_buf(), word: "removed", removed: Vec::new() }),
@@ -92,8 +92,9 @@ fn foresee(directory: &Directory) -> Outcome {
         let removed = report.leftovers().into_iter().map(|file| (file.path.clone(), file.bytes)).collect();
         return Outcome { path, word: "in use", removed };
     }
-    let mut removed: Vec<_> = report.leftovers().iter().map(|file| (file.path.clone(), file.bytes)).collect();
-    removed.extend(report.foreign.iter().map(|file| (file.path.clone(), file.bytes)));
+    let topics = report.topics.iter().map(|topic| &topic.file);
+    let all = topics.chain(report.segments.iter().map(|segment| &segment.file)).chain(&report.foreign);
+    let removed = all.map(|file| (file.path.clone(), file.bytes)).collect();
     Outcome { path, word: "nobody alive", removed }
 }
 

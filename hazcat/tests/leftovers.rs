@@ -45,6 +45,12 @@ impl Root {
         path
     }
 
+    /// The folder of second names.
+    fn second_names(&self) -> PathBuf {
+        let name = format!(".{}.kept", self.directory().file_name().expect("a name").to_string_lossy());
+        self.0.join(name)
+    }
+
     fn files(&self, folder: &str) -> Vec<PathBuf> {
         let mut files: Vec<_> =
             std::fs::read_dir(self.directory().join(folder)).expect(folder).flatten().map(|file| file.path()).collect();
@@ -463,6 +469,32 @@ fn who_lost_the_lease_file_is_left_alone() {
     let said = root.says(&["clean"]);
     assert!(said.contains("busy"), "{said}");
     assert_eq!((root.files("topics").len(), root.files("payload").len(), root.files("participants").len()), (1, 1, 1));
+}
+
+/// Somebody removes the directory, and everybody is killed before they give things their names back.
+#[test]
+fn what_is_left_of_a_removed_directory_is_shown_and_removed() {
+    let root = Root::new();
+    let peer = Peer::start(&root, "one");
+    peer.stop();
+    let (directory, kept) = (root.directory(), root.second_names());
+    std::fs::remove_dir_all(&directory).expect("remove");
+    let topics = |list: &Value| only(list, "topics").iter().map(|topic| topic["open"].clone()).collect::<Vec<_>>();
+    let list = root.list();
+    assert_eq!(list["directories"][0]["path"], directory.to_str().expect("text"));
+    assert_eq!(topics(&list), [true], "{list:#}");
+    assert!(root.says(&["clean"]).contains("busy") && kept.join("topics").exists(), "it is in use");
+    peer.kill();
+    let list = root.list();
+    assert_eq!((topics(&list), only(&list, "segments").len()), (vec![json!(false)], 1), "{list:#}");
+    assert!(list["directories"][0]["bytes"].as_u64().is_some_and(|bytes| bytes > 0));
+    let foreseen = root.says(&["clean", "--dry-run"]);
+    assert!(kept.join("topics").exists() && !directory.exists());
+    let said = root.says(&["clean"]);
+    for said in [foreseen, said] {
+        assert!(said.contains(": 2 files, "), "{said}");
+    }
+    assert_eq!(std::fs::read_dir(&root.0).expect("root").count(), 0);
 }
 
 #[test]

@@ -167,27 +167,43 @@ impl Directory {
         Ok(())
     }
 
-    /// The directories there are in `root`, of all users and domains, whatever is in them. Symbolic links are not followed.
+    /// The directories there are in `root`, of all users and domains, whatever is in them, and those that somebody removed while
+    /// they were in use: second names are left of them. Symbolic links are not followed.
     ///
     /// # Errors
     /// What the system answers.
     pub fn all_in(root: &Path) -> Result<Vec<Self>, FileError> {
         let entries = fs::read_dir(root).map_err(|error| FileError::from_io(root, 0, error))?;
-        let mut found: Vec<Self> = entries.flatten().filter_map(|entry| Self::existing(&entry.path())).collect();
+        let here = |entry: fs::DirEntry| Self::existing(&entry.path()).or_else(|| Self::removed(&entry.path()));
+        let mut found: Vec<Self> = entries.flatten().filter_map(here).collect();
         found.sort_by(|one, other| one.path.cmp(&other.path));
         Ok(found)
     }
 
     /// The directory at `path`, if its name is one that directories have and its owner (or group) is the one that the name says.
     pub fn existing(path: &Path) -> Option<Self> {
+        Self::named(path, &fs::symlink_metadata(path).ok()?)
+    }
+
+    /// The directory with this name, if who made it (or its second names) may use that name.
+    fn named(path: &Path, meta: &fs::Metadata) -> Option<Self> {
         let (whose, domain) = path.file_name()?.to_str()?.strip_prefix(PREFIX)?.split_once('-')?;
-        domain.parse::<u32>().ok()?;
-        let meta = fs::symlink_metadata(path).ok().filter(fs::Metadata::is_dir)?;
+        domain.parse::<u32>().ok().filter(|_| meta.is_dir())?;
         let group = match whose.strip_prefix('g') {
             Some(group) => Some(group.parse().ok().filter(|group| *group == meta.gid())?),
             None => whose.parse().ok().filter(|user| *user == meta.uid()).map(|_: u32| None)?,
         };
         Some(Self { path: path.to_path_buf(), mode: meta.mode() & 0o777, group })
+    }
+
+    /// What the system says about it or, where it was removed, about the folder of its second names.
+    ///
+    /// # Errors
+    /// What the system answers; [`FileError::Missing`] where neither is there.
+    pub fn metadata(&self) -> Result<fs::Metadata, FileError> {
+        fs::symlink_metadata(&self.path)
+            .or_else(|_| fs::symlink_metadata(self.kept_path()))
+            .map_err(|error| FileError::from_io(&self.path, 0, error))
     }
 
     /// The group that shares it, where it is not one user's.
@@ -358,7 +374,10 @@ impl Directory {
     /// # Errors
     /// What the system answers.
     pub fn payload_segments(&self) -> Result<Vec<(SegmentId, u64, TopicStem)>, FileError> {
-        let mut found = self.list(PAYLOAD, parse_segment_name)?;
+        let mut found = match self.list(PAYLOAD, parse_segment_name) {
+            Err(FileError::Missing { .. }) => Vec::new(),
+            found => found?,
+        };
         found.extend(list(&self.kept_path().join(PAYLOAD), parse_segment_name).unwrap_or_default());
         found.sort_unstable_by_key(|(id, owner, _)| (*id, *owner));
         found.dedup();

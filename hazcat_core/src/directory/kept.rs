@@ -11,6 +11,7 @@ use super::{Directory, PAYLOAD, TOPICS};
 use crate::sys::file_id::FileId;
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder};
+use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
@@ -18,6 +19,24 @@ impl Directory {
     /// Where second names lie.
     pub(crate) fn kept_path(&self) -> PathBuf {
         kept_folder(self.path()).unwrap_or_default()
+    }
+
+    /// The directory whose folder of second names this is, if somebody removed the directory itself.
+    pub(super) fn removed(kept: &Path) -> Option<Self> {
+        let name = kept.file_name()?.to_str()?.strip_prefix('.')?.strip_suffix(".kept")?;
+        let path = kept.with_file_name(name);
+        let is_gone = fs::symlink_metadata(&path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
+        Self::named(&path, &fs::symlink_metadata(kept).ok()?).filter(|_| is_gone)
+    }
+
+    /// Where second names lie, if those who use the directory made that folder.
+    pub(crate) fn trusted_kept_path(&self) -> Option<PathBuf> {
+        Some(self.kept_path()).filter(|kept| is_trusted(&self.path, kept))
+    }
+
+    /// Whether somebody removed it, and left second names.
+    pub(crate) fn is_removed(&self) -> bool {
+        Self::removed(&self.kept_path()).is_some()
     }
 
     /// Makes the folders of second names. Nothing depends on them.
@@ -43,11 +62,13 @@ fn kept_folder(directory: &Path) -> Option<PathBuf> {
 /// Whether a folder of second names was made by those who use the directory: in `/dev/shm`, anybody can make one.
 fn is_trusted(directory: &Path, kept: &Path) -> bool {
     let Ok(meta) = fs::symlink_metadata(kept) else { return false };
-    let of_our_group = || {
-        fs::symlink_metadata(directory)
-            .is_ok_and(|ours| ours.mode() & 0o2000 != 0 && (meta.gid(), meta.mode()) == (ours.gid(), ours.mode()))
-    };
-    meta.is_dir() && (meta.uid() == nix::unistd::geteuid().as_raw() || of_our_group())
+    match Directory::named(directory, &meta) {
+        None => false,
+        Some(Directory { group: None, .. }) => true,
+        Some(_) => {
+            fs::symlink_metadata(directory).map_or(true, |ours| (ours.gid(), ours.mode()) == (meta.gid(), meta.mode()))
+        }
+    }
 }
 
 /// The second name of the file with this first one; `None` where there can be none.

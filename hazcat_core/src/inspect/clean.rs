@@ -1,10 +1,10 @@
 //! Removing what nobody holds.
 
-use crate::directory::Directory;
+use crate::directory::{Directory, DirectoryError};
 use crate::lease::{is_in_use, Observer};
 use crate::sys::mapping::Access;
 use crate::sys::shm_file::FileError;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -39,12 +39,12 @@ pub struct Cleaned {
 /// # Errors
 /// [`FileError`] where the directory cannot be read or written.
 pub fn clean(directory: &Directory) -> Result<Cleaned, FileError> {
-    let before = files_below(directory.path());
+    let before = files_of(directory);
     let verdict = remove(directory)?;
-    let after = files_below(directory.path());
+    let after: BTreeSet<u64> = files_of(directory).values().map(|(inode, _)| *inode).collect();
     let removed = before
         .into_iter()
-        .filter(|(path, (inode, _))| after.get(path).is_none_or(|(now, _)| now != inode))
+        .filter(|(_, (inode, _))| !after.contains(inode))
         .map(|(path, (_, bytes))| (path, bytes))
         .collect();
     Ok(Cleaned { verdict, removed })
@@ -55,6 +55,13 @@ fn remove(directory: &Directory) -> Result<Verdict, FileError> {
     let lost = !directory.lease_path().exists() && is_in_use(directory);
     if lost {
         return Ok(Verdict::Busy);
+    }
+    if directory.is_removed() {
+        // Only through a lease can those who join be kept out of what is to go.
+        // Another error: somebody has made something of that name meanwhile, which is told by itself.
+        if let Err(DirectoryError::File(error)) = directory.ensure() {
+            return Err(error);
+        }
     }
     let deadline = Instant::now() + PATIENCE;
     loop {
@@ -88,7 +95,15 @@ fn remove(directory: &Directory) -> Result<Verdict, FileError> {
     }
 }
 
-/// Inode and memory of every file.
+/// Inode and memory of every file, by its first name where it has one.
+fn files_of(directory: &Directory) -> BTreeMap<PathBuf, (u64, u64)> {
+    let mut found = files_below(directory.path());
+    let named: BTreeSet<u64> = found.values().map(|(inode, _)| *inode).collect();
+    let kept = directory.trusted_kept_path().map(|kept| files_below(&kept)).unwrap_or_default();
+    found.extend(kept.into_iter().filter(|(_, (inode, _))| !named.contains(inode)));
+    found
+}
+
 fn files_below(path: &Path) -> BTreeMap<PathBuf, (u64, u64)> {
     let mut found = BTreeMap::new();
     let mut folders = vec![path.to_path_buf()];

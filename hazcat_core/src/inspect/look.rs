@@ -5,6 +5,7 @@ use super::{
     DomainReport, EndpointCounters, EndpointReport, FileReport, ParticipantReport, Report, SegmentReport, SegmentState,
     TopicReport,
 };
+use crate::directory::kept::kept_name;
 use crate::directory::{Directory, TopicStem};
 use crate::graph::file as graph_file;
 use crate::ids::Identity;
@@ -34,17 +35,21 @@ pub fn look(directory: &Directory) -> Result<Report, FileError> {
 /// The same with processes looked up before; none are for who wants to know of none. (`/proc` takes most of the time.)
 pub(crate) fn look_among(directory: &Directory, holders: Holders) -> Result<Report, FileError> {
     let path = directory.path().to_path_buf();
-    let meta = fs::symlink_metadata(&path).map_err(|error| FileError::from_io(&path, 0, error))?;
+    let meta = directory.metadata()?;
     // Refused here rather than shown as empty.
-    fs::read_dir(&path).map_err(|error| FileError::from_io(&path, 0, error))?;
+    let folder = if directory.is_removed() { directory.kept_path() } else { path.clone() };
+    fs::read_dir(&folder).map_err(|error| FileError::from_io(&folder, 0, error))?;
     let (lease, lease_problem) = match Observer::open(directory, Access::ReadOnly) {
         Ok(lease) => (Some(lease), None),
         Err(error) => (None, Some(error.to_string())),
     };
     let eyes = Eyes { directory, lease, holders };
     let participants = eyes.participants();
-    let topics: Vec<TopicReport> =
-        directory.topics().unwrap_or_default().iter().filter_map(|topic| eyes.topic(topic)).collect();
+    let mut topics = directory.topics().unwrap_or_default();
+    topics.extend(directory.kept_topics());
+    topics.sort_unstable_by(|one, other| one.as_str().cmp(other.as_str()));
+    topics.dedup_by(|one, other| one.as_str() == other.as_str());
+    let topics: Vec<TopicReport> = topics.iter().filter_map(|topic| eyes.topic(topic)).collect();
     let segments = eyes.segments();
     let (bytes, foreign) = eyes.all_files(&participants, &topics, &segments);
     Ok(Report {
@@ -105,7 +110,7 @@ impl Eyes<'_> {
     }
 
     fn topic(&self, topic: &TopicStem) -> Option<TopicReport> {
-        let path = self.directory.topic_path(topic);
+        let path = by_either_name(self.directory.topic_path(topic));
         let file = file_report(&path)?;
         let opened = shm_file::open(&path, Access::ReadOnly);
         let open = opened.as_ref().map(|file| ofd_lock::is_locked_by_another(file, 0, 1).unwrap_or(true));
@@ -187,7 +192,9 @@ impl Eyes<'_> {
     fn segments(&self) -> Vec<SegmentReport> {
         let mut segments: Vec<SegmentReport> = Vec::new();
         for (id, owner, topic) in self.directory.payload_segments().unwrap_or_default() {
-            let Some(file) = file_report(&self.directory.payload_path(id, owner, &topic)) else { continue };
+            let Some(file) = file_report(&by_either_name(self.directory.payload_path(id, owner, &topic))) else {
+                continue;
+            };
             let owner = match Owner::from_word(owner) {
                 Owner::Participant(owner) => Some(owner),
                 _ => None,
@@ -205,7 +212,7 @@ impl Eyes<'_> {
 
     /// Whether a topic that somebody has open names a segment.
     fn is_named(&self, topic: &TopicStem, id: u64) -> bool {
-        let path = self.directory.topic_path(topic);
+        let path = by_either_name(self.directory.topic_path(topic));
         let Ok(file) = shm_file::open(&path, Access::ReadOnly) else { return false };
         if !ofd_lock::is_locked_by_another(&file, 0, 1).unwrap_or(true) {
             return false;
@@ -232,13 +239,18 @@ impl Eyes<'_> {
         }
         known.extend(topics.iter().map(|topic| topic.file.path.clone()));
         known.extend(segments.iter().map(|segment| segment.file.path.clone()));
-        let (mut bytes, mut foreign) = (0, Vec::new());
-        let mut folders = vec![self.directory.path().to_path_buf()];
+        let (mut bytes, mut foreign, mut seen) = (0, Vec::new(), HashSet::new());
+        // The second names come last: they count where they are the only ones.
+        let mut folders: Vec<PathBuf> = self.directory.trusted_kept_path().into_iter().collect();
+        folders.push(self.directory.path().to_path_buf());
         while let Some(folder) = folders.pop() {
             for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
                 let Ok(meta) = entry.metadata() else { continue };
                 if meta.is_dir() {
                     folders.push(entry.path());
+                    continue;
+                }
+                if !seen.insert(meta.ino()) {
                     continue;
                 }
                 bytes += meta.blocks() * 512;
@@ -260,6 +272,14 @@ fn domains(layout: &TopicLayout) -> Vec<DomainReport> {
         Some(DomainReport { domain, copies, bytes })
     };
     layout.domains().iter().enumerate().filter_map(report).collect()
+}
+
+/// The first name of a file, or its second one where that is the only one.
+fn by_either_name(first: PathBuf) -> PathBuf {
+    match fs::symlink_metadata(&first) {
+        Ok(_) => first,
+        Err(_) => kept_name(&first).unwrap_or(first),
+    }
 }
 
 fn file_report(path: &Path) -> Option<FileReport> {
