@@ -64,7 +64,7 @@ pub fn come_and_go(config: &Config, argument: &str) {
         }
         // The news thread of the last one may still be letting go.
         wait_until("all is unmapped", || Usage::now().mappings == 0);
-        let usage = Usage::now();
+        let usage = Usage::at_rest();
         let Usage { descriptors, mappings, resident, allocated } = usage;
         answer(format!("{lives} {descriptors} {mappings} {resident} {allocated}"));
     }
@@ -106,7 +106,7 @@ impl Survivor {
             self.go_on();
             std::thread::sleep(Duration::from_millis(20));
         }
-        (Usage::now(), files(self))
+        (Usage::at_rest(), files(self))
     }
 }
 

@@ -29,6 +29,22 @@ impl Usage {
     }
 }
 
+impl Usage {
+    /// The least of some moments: a descriptor that a thread has open just now is no leak.
+    pub fn at_rest() -> Self {
+        let mut least = Self::now();
+        for _ in 0..20 {
+            std::thread::sleep(std::time::Duration::from_millis(10));
+            let now = Self::now();
+            least.descriptors = least.descriptors.min(now.descriptors);
+            least.mappings = least.mappings.min(now.mappings);
+            least.resident = least.resident.min(now.resident);
+            least.allocated = least.allocated.min(now.allocated);
+        }
+        least
+    }
+}
+
 /// What is in use of all of malloc's arenas: grows with a leak, not with fragmentation.
 fn allocated() -> usize {
     #[cfg(target_env = "gnu")]
