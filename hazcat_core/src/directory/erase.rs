@@ -5,7 +5,7 @@
 //! have the others remove files elsewhere.
 
 use super::{parse_hex, Directory, ASIDE, FOLDERS, PAYLOAD, SOCKETS, TOPICS};
-use crate::sys::seqpacket;
+use crate::sys::{seqpacket, shm_file};
 use nix::fcntl::{open, openat, Flock, FlockArg, OFlag};
 use nix::sys::stat::Mode;
 use std::fs;
@@ -21,10 +21,9 @@ impl Directory {
     /// Removes files that were begun under a temporary name by processes that died (see [`crate::sys::shm_file`]; there are
     /// none where the file system has files without a name).
     pub(crate) fn remove_abandoned_files(&self) {
-        for folder in FOLDERS {
-            if let Some(folder) = self.folder(folder) {
-                remove_old(&through(&folder), ".new-", |path| fs::remove_file(path));
-            }
+        let kept = [TOPICS, PAYLOAD].into_iter().map(|folder| self.kept_folder(folder));
+        for folder in FOLDERS.into_iter().map(|folder| self.folder(folder)).chain(kept).flatten() {
+            remove_old(&through(&folder), shm_file::ASIDE, |path| fs::remove_file(path));
         }
     }
 

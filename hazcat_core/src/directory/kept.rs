@@ -9,6 +9,8 @@
 
 use super::{Directory, PAYLOAD, TOPICS};
 use crate::sys::file_id::FileId;
+use crate::sys::random::random_u64;
+use crate::sys::shm_file::ASIDE;
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder};
 use std::io;
@@ -83,9 +85,18 @@ pub(crate) fn kept_name(path: &Path) -> Option<PathBuf> {
 /// Gives a file its second name, in the place of another file that has it.
 pub(crate) fn keep(path: &Path) {
     let Some(kept) = kept_name(path) else { return };
-    if fs::hard_link(path, &kept).is_err() && FileId::named(path).ok() != FileId::named(&kept).ok() {
-        let _ = fs::remove_file(&kept);
-        let _ = fs::hard_link(path, &kept);
+    if !fs::hard_link(path, &kept).is_err_and(|error| error.kind() == io::ErrorKind::AlreadyExists) {
+        return;
+    }
+    // In one step: somebody may be removing the first name at this moment, and there may be none but the second.
+    let aside = kept.with_file_name(format!("{ASIDE}{:016x}", random_u64()));
+    if FileId::named(path).ok() != FileId::named(&kept).ok() && fs::hard_link(path, &aside).is_ok() {
+        fault_point!("kept.linked-aside");
+        if fs::rename(&aside, &kept).is_err() || FileId::named(&aside).is_ok() {
+            // Nothing was renamed: a folder has the name, or both are names of one file by now.
+            let _ = fs::remove_file(&aside);
+        }
+        fault_point!("kept.replaced");
     }
 }
 

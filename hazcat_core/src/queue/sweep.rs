@@ -343,15 +343,21 @@ pub(crate) fn sweep_files(directory: &Directory, is_alive: impl Fn(Identity) -> 
             topic::remove_if_unused(&lock, directory, &topic);
         }
     }
-    let is_dead = |owner: u64| match Owner::from_word(owner) {
-        Owner::Participant(identity) => participant::is_dead(directory, identity, &is_alive),
-        _ => false,
+    let of_the_dead = |owner: u64| match Owner::from_word(owner) {
+        Owner::Participant(identity) => Some(participant::is_dead(directory, identity, &is_alive)),
+        _ => None,
     };
     for (id, owner, topic) in segments {
         let path = directory.topic_path(&topic);
-        // Looked for twice: it may get the one name from the other meanwhile.
-        let is_gone = !path.exists() && !kept::is_in_use(directory, &topic) && !path.exists();
-        if is_gone || (is_dead(owner) && is_nameless(&path, id)) {
+        // Looked for twice: it may get the one name from the other meanwhile. One that has lost both goes on among those who have
+        // it open: the living keep what they say there.
+        let is_gone = || !path.exists() && !kept::is_in_use(directory, &topic) && !path.exists();
+        let is_left = match of_the_dead(owner) {
+            Some(true) => is_gone() || is_nameless(&path, id),
+            Some(false) => false,
+            None => is_gone(),
+        };
+        if is_left {
             remove_both(&directory.payload_path(id, owner, &topic));
             fault_point!("sweep.files.segment-removed");
         }

@@ -4,7 +4,7 @@
 //! under its name when it already listens, so one that refuses is one whose process is gone.
 
 use super::fork::ForkGuarded;
-use super::shm_file::FileError;
+use super::shm_file::{FileError, ASIDE};
 use nix::errno::Errno;
 use nix::poll::{poll, PollFd, PollFlags, PollTimeout};
 use nix::sys::socket::{
@@ -47,7 +47,7 @@ impl Listener {
     pub fn new(path: &Path, mode: u32) -> Result<Self, FileError> {
         let listen = || -> nix::Result<OwnedFd> {
             let (folder, name) = folder_and_name(path)?;
-            let aside = format!(".new-{name}");
+            let aside = format!("{ASIDE}{name}");
             let bound = new_socket(SockFlag::empty())?;
             socket::bind(bound.as_raw_fd(), &address(&folder, &aside)?)?;
             let aside = path.with_file_name(aside);

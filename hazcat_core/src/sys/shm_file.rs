@@ -14,6 +14,9 @@ use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+/// What files are called, with something of their own behind it, until they have their names.
+pub(crate) const ASIDE: &str = ".new-";
+
 /// Why a shared file could not be created or opened.
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
@@ -156,7 +159,7 @@ impl NewFile {
             Ok(file) => (file, None),
             Err(error) if matches!(error.raw_os_error(), Some(libc::EOPNOTSUPP | libc::EISDIR)) => {
                 let number = TEMPORARY_COUNTER.fetch_add(1, Ordering::Relaxed);
-                let temporary = folder.join(format!(".new-{}-{number}", std::process::id()));
+                let temporary = folder.join(format!("{ASIDE}{}-{number}", std::process::id()));
                 let mut options = OpenOptions::new();
                 let file = options.read(true).write(true).create_new(true).mode(mode).open(&temporary).map_err(fail)?;
                 (file, Some(temporary))

@@ -84,6 +84,13 @@ fn inode(path: &Path) -> Option<u64> {
     fs::symlink_metadata(path).ok().map(|meta| meta.ino())
 }
 
+fn second_name(path: &Path) -> PathBuf {
+    let (folder, file) = (path.parent().expect("a folder"), path.file_name().expect("a name"));
+    let directory = folder.parent().expect("a directory");
+    let kept = format!(".{}.kept", directory.file_name().expect("a name").to_string_lossy());
+    directory.with_file_name(kept).join(folder.file_name().expect("a name")).join(file)
+}
+
 #[test]
 fn a_removed_topic_file_gets_its_name_back() {
     let mut talk = Talk::new();
@@ -173,10 +180,45 @@ fn a_topic_that_has_lost_both_names_goes_on_among_those_who_have_it() {
     talk.ends();
 }
 
-/// A child: uses the topic until it is killed.
-pub fn use_topic(config: &hazcat_core::Config) {
+#[test]
+fn what_is_said_on_a_topic_that_has_lost_both_names_is_not_swept_away() {
+    let mut talk = Talk::new();
+    talk.goes_on();
+    fs::remove_file(second_name(&talk.path())).expect("remove");
+    fs::remove_file(talk.path()).expect("remove");
+    // In a segment that the subscription has not opened yet.
+    publish(&talk.publisher, 1, talk.next, 4 << 20);
+    // Another topic, so that somebody sweeps; all is done when what the dead one had is gone.
+    let mut peer = Peer::started(&talk.root, "use-topic another");
+    peer.kill();
+    let mine = subscription(&talk.other, "mine", SubscriptionOptions::default());
+    let litter = || talk.root.files().iter().filter(|path| path.to_string_lossy().contains("another")).count();
+    wait_until("somebody has swept", || litter() == 0);
+    assert_eq!(take_numbers(&talk.sub), [talk.next]);
+    drop(mine);
+    talk.next += 1;
+    talk.goes_on();
+    talk.ends();
+}
+
+#[test]
+fn what_is_put_in_the_place_of_a_second_name_is_replaced() {
+    let mut talk = Talk::new();
+    talk.goes_on();
+    let (path, before) = (talk.path(), inode(&talk.path()));
+    let kept = second_name(&path);
+    fs::remove_file(&kept).and_then(|()| fs::write(&kept, b"no topic")).expect("replace");
+    wait_until("it has its second name again", || inode(&kept) == before);
+    fs::remove_file(&path).expect("remove");
+    talk.meets_a_newcomer();
+    assert_eq!(inode(&path), before);
+    talk.ends();
+}
+
+/// A child: uses a topic until it is killed.
+pub fn use_topic(config: &hazcat_core::Config, name: &str) {
     let participant = Participant::join(config).expect("join");
-    let to = publisher(&participant, "talk", lasting());
+    let to = publisher(&participant, name, lasting());
     publish(&to, 1, 1, 64);
     answer("ready");
     while next_line().is_some() {}
@@ -185,7 +227,7 @@ pub fn use_topic(config: &hazcat_core::Config) {
 #[test]
 fn who_is_killed_with_a_lost_topic_leaves_nothing_that_lasts() {
     let root = Root::new();
-    let mut peer = Peer::started(&root, "use-topic");
+    let mut peer = Peer::started(&root, "use-topic talk");
     let stays = root.join();
     fs::remove_dir_all(stays.directory().path().join("topics")).expect("remove");
     peer.kill();

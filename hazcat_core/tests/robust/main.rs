@@ -36,7 +36,7 @@ fn child() {
         "keep-busy" => long_life::keep_busy(&config, argument),
         "be-generous" => exhaustion::be_generous(&config),
         "sweep-short" => exhaustion::sweep_short(&config),
-        "use-topic" => lost_topics::use_topic(&config),
+        "use-topic" => lost_topics::use_topic(&config, argument),
         "go-short" => exhaustion::go_short(&config, argument),
         other => panic!("no role {other}"),
     }
