@@ -1,4 +1,5 @@
-//! The one thread of a context: follows the graph for all its entities and calls the callbacks that users registered.
+//! The thread of a context that follows the graph for all its entities and calls the callbacks that users registered.
+//! (One that has publishers with automatic leases has another, [`crate::heartbeat`].)
 //!
 //! It sleeps on a doorbell of its own. The graph's listener (the core's news thread, or whoever changes the graph) only
 //! triggers guard conditions and wakes it, so that nothing of a user runs on a thread of the core. Graph changes are
@@ -21,6 +22,7 @@ use hazcat_core::Identity;
 use crate::arrivals::ArrivalWatch;
 use crate::entity::{self, lock};
 use crate::error::{Context as _, Result};
+use crate::heartbeat::Heartbeat;
 use crate::logging::{log, Severity};
 
 /// Longest that graph changes are gathered.
@@ -114,6 +116,7 @@ pub struct Dispatcher {
     participant: Weak<Participant>,
     thread: Mutex<Option<JoinHandle<()>>>,
     thread_id: ThreadId,
+    heartbeat: Heartbeat,
 }
 
 impl Dispatcher {
@@ -151,18 +154,26 @@ impl Dispatcher {
             participant: Arc::downgrade(participant),
             thread: Mutex::new(Some(thread)),
             thread_id,
+            heartbeat: Heartbeat::default(),
         }))
     }
 
-    /// Ends the thread and waits for that, unless it is the one that calls. Idempotent.
+    /// The thread that gives signs of life, which no callback holds up.
+    pub fn heartbeat(&self) -> &Heartbeat {
+        &self.heartbeat
+    }
+
+    /// Ends the threads and waits for that, unless it is one of them that calls. Idempotent.
     pub fn stop(&self) {
         if self.is_forked() {
+            self.heartbeat.forget();
             // The thread is the parent's: here there is nothing to wait for, and what it had locked stays locked.
             if let Ok(mut thread) = self.thread.try_lock() {
                 std::mem::forget(thread.take());
             }
             return;
         }
+        self.heartbeat.stop();
         self.shared.stop.store(true, Ordering::Release);
         self.shared.wake.trigger();
         let thread = lock(&self.thread).take();

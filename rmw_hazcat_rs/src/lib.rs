@@ -22,6 +22,7 @@ pub mod error;
 pub mod exit;
 pub mod ffi;
 pub mod graph_queries;
+pub mod heartbeat;
 pub mod identity;
 pub mod logging;
 pub mod mangle;

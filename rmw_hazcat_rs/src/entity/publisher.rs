@@ -119,9 +119,10 @@ impl Publisher {
             type_name: kind.ros_name().to_owned(),
             attributes: attributes.encode(),
         })?;
+        let events = EndpointEvents::new(own, Source::Publisher(Arc::downgrade(&core)), context.dispatcher())?;
         Ok(Arc::new(Self {
             _announced: announced,
-            events: EndpointEvents::new(own, Source::Publisher(Arc::downgrade(&core)), context.dispatcher()),
+            events,
             core,
             device: DeviceUse::of(&choice),
             pulse,

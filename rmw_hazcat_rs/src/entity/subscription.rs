@@ -198,7 +198,7 @@ impl Subscription {
         };
         Ok(Arc::new(Self {
             presence: Presence::new(announced),
-            events: EndpointEvents::new(own, source, context.dispatcher()),
+            events: EndpointEvents::new(own, source, context.dispatcher())?,
             watch,
             core,
             device: DeviceUse::of(&choice),

@@ -4,8 +4,11 @@ use crate::events::{publisher_event, subscription_event, take, wait, Told};
 use crate::processes::{start, METRONOME_LEASE};
 use crate::support::*;
 use crate::types::{pair, Pair};
+use rmw_hazcat_rs::abi::callbacks::rmw_subscription_set_on_new_message_callback;
 use rmw_hazcat_rs::abi::publisher::rmw_publisher_assert_liveliness;
 use rmw_hazcat_rs::ffi;
+use std::ffi::c_void;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 const LEASE: Duration = Duration::from_millis(250);
@@ -132,6 +135,36 @@ fn an_automatic_lease_lasts_without_publishing() {
     // On a very busy machine its thread may be late, and then comes back.
     until("it is alive", || changed(&change)[0] == 1);
     drop(publisher);
+}
+
+unsafe extern "C" fn take_long(done: *const c_void, _: usize) {
+    std::thread::sleep(LONG_LEASE * 3);
+    // SAFETY: the test keeps the flag until this callback can run no more.
+    unsafe { &*done.cast::<AtomicBool>() }.store(true, Ordering::Release);
+}
+
+/// Longer than any thread is late.
+const LONG_LEASE: Duration = Duration::from_millis(1200);
+
+#[test]
+fn a_callback_that_takes_long_ends_no_automatic_lease() {
+    let domain = new_domain();
+    let (mut here, mut there) = (Context::new(domain), Context::new(domain));
+    let (waits, node, other) = (here.wait_set(), here.node("one"), there.node("other"));
+    let subscription = node.subscription("/t", pair(), &automatic(LONG_LEASE));
+    let mut change = subscription_event(&subscription, ffi::RMW_EVENT_LIVELINESS_CHANGED);
+    let publisher = other.publisher("/t", pair(), &automatic(LONG_LEASE));
+    let loss = publisher_event(&publisher, ffi::RMW_EVENT_LIVELINESS_LOST);
+    wait_until(&waits, &mut change, 1, 0);
+
+    let done = AtomicBool::new(false);
+    let busy = other.subscription("/busy", pair(), &qos());
+    let data = std::ptr::from_ref(&done).cast();
+    ok(unsafe { rmw_subscription_set_on_new_message_callback(busy.0, Some(take_long), data) });
+    node.publisher("/busy", pair(), &qos()).publish(&Pair::default());
+    until("the callback returns", || done.load(Ordering::Acquire));
+    assert_eq!((changed(&change), lost(&loss)), ([1, 0, 0, 0], (0, 0)));
+    ok(unsafe { rmw_subscription_set_on_new_message_callback(busy.0, None, std::ptr::null()) });
 }
 
 #[test]

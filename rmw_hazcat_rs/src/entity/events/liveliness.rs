@@ -1,8 +1,8 @@
 //! Liveliness: that a publisher is alive, and shows it at least so often if it has a lease.
 //!
 //! Without a lease a publisher is alive as long as its process is, which the kernel knows. With one, it must also give a
-//! sign of life within each lease: by publishing or asserting (manual liveliness), or by the dispatcher of its process
-//! (automatic), so that a process that was stopped, or hangs as a whole, is noticed too. Either way it counts as alive from
+//! sign of life within each lease: by publishing or asserting (manual liveliness), or by a thread of its process
+//! (automatic, [`crate::heartbeat`]), so that a process that was stopped, or hangs as a whole, is noticed too. Either way it counts as alive from
 //! its creation on. Times are nanoseconds of the monotonic clock.
 //!
 //! What subscriptions count is what they count over DDS: a publisher that leaves is taken off the list; one with a lease
@@ -36,8 +36,6 @@ pub(super) struct OwnLease {
 pub(super) struct OwnLook {
     /// Whether the lease has run out since the last look.
     pub(super) lost: bool,
-    /// Whether a sign of life is to be given now.
-    pub(super) beat: bool,
     /// When to look again.
     pub(super) next: u64,
 }
@@ -61,7 +59,12 @@ impl OwnLease {
             // Whenever it is asserted again, that lease does not run out before the next look.
             (false, true) => now.saturating_add(self.lease),
         };
-        OwnLook { lost, beat: self.automatic, next }
+        OwnLook { lost, next }
+    }
+
+    /// Whether the process gives the signs of life by itself.
+    pub(super) fn is_automatic(&self) -> bool {
+        self.automatic
     }
 }
 
@@ -201,7 +204,7 @@ mod tests {
     #[test]
     fn a_manual_lease_is_lost_once_for_each_sign_of_life() {
         let mut own = OwnLease::new(10, false);
-        let look = |lost, next| OwnLook { lost, beat: false, next };
+        let look = |lost, next| OwnLook { lost, next };
         assert_eq!(own.look(100, 105), look(false, 110));
         assert_eq!(own.look(100, 110), look(true, 120));
         assert_eq!(own.look(100, 120), look(false, 130));
@@ -212,8 +215,8 @@ mod tests {
     #[test]
     fn an_automatic_one_beats_and_notices_that_it_was_stopped() {
         let mut own = OwnLease::new(100, true);
-        assert_eq!(own.look(1000, 1020), OwnLook { lost: false, beat: true, next: 1045 });
-        assert_eq!(own.look(1020, 5000), OwnLook { lost: true, beat: true, next: 5025 });
+        assert_eq!(own.look(1000, 1020), OwnLook { lost: false, next: 1045 });
+        assert_eq!(own.look(1020, 5000), OwnLook { lost: true, next: 5025 });
     }
 
     #[test]

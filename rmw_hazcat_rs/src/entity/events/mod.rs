@@ -39,7 +39,9 @@ use super::lock;
 use crate::arrivals::ArrivalWatch;
 use crate::callback::CallbackSlot;
 use crate::dispatch::{Dispatcher, GraphView, Observer, Timed};
+use crate::error::Result;
 use crate::ffi;
+use crate::heartbeat::Beating;
 use crate::qos::{self, Policy};
 use deadline::Deadline;
 use liveliness::{Liveliness, OwnLease};
@@ -151,7 +153,10 @@ pub struct EndpointEvents {
 
 impl EndpointEvents {
     /// Begins to follow the graph, and to give signs of life if the endpoint is to give any by itself.
-    pub fn new(own: Matchable, source: Source, dispatcher: &Arc<Dispatcher>) -> Arc<Self> {
+    ///
+    /// # Errors
+    /// There is no thread to be had for the signs of life.
+    pub fn new(own: Matchable, source: Source, dispatcher: &Arc<Dispatcher>) -> Result<Arc<Self>> {
         let qos = own.attributes.qos;
         let lease = qos.lease.nanos().filter(|_| own.side == Side::Publisher);
         let events = Arc::new_cyclic(|me| Self {
@@ -168,9 +173,9 @@ impl EndpointEvents {
         dispatcher.add_observer(Arc::downgrade(&events) as Weak<dyn Observer>);
         if let (Some(lease), qos::Liveliness::Automatic) = (lease, qos.liveliness) {
             lock(&events.state).own_lease = Some(OwnLease::new(lease, true));
-            events.follow_time();
+            dispatcher.heartbeat().add(Arc::downgrade(&events) as Weak<dyn Beating>)?;
         }
-        events
+        Ok(events)
     }
 
     /// The queue whose lost messages are to be told of.
@@ -194,10 +199,8 @@ impl EndpointEvents {
                 None => false,
             },
             EventKind::LivelinessLost => match qos.lease.nanos() {
-                Some(lease) => {
-                    state.own_lease.get_or_insert_with(|| OwnLease::new(lease, false));
-                    true
-                }
+                // An automatic one is looked at by who gives the signs.
+                Some(lease) => !state.own_lease.get_or_insert_with(|| OwnLease::new(lease, false)).is_automatic(),
                 None => false,
             },
             EventKind::LivelinessChanged => {

@@ -9,6 +9,7 @@ use super::{EndpointEvents, EventKind, GidBytes, Source, State};
 use crate::attributes::Attributes;
 use crate::dispatch::{GraphView, Observer as _, Timed};
 use crate::entity::lock;
+use crate::heartbeat::Beating;
 
 /// Shortest time between two looks at the clock.
 const SHORTEST_LOOK: u64 = 200_000;
@@ -76,7 +77,7 @@ impl EndpointEvents {
         ([(EventKind::DeadlineMissed, missed), (EventKind::LivelinessChanged, changes)], next)
     }
 
-    /// Looks at one's own signs of life, and gives one if it is time.
+    /// Looks at one's own signs of life.
     fn look_at_oneself(
         &self,
         state: &mut State,
@@ -90,16 +91,33 @@ impl EndpointEvents {
             state.deadline_missed.add(more);
             (missed, next) = (more, Some(look));
         }
-        if let Some(lease) = &mut state.own_lease {
+        if let Some(lease) = state.own_lease.as_mut().filter(|lease| !lease.is_automatic()) {
             let look = lease.look(signs.shown, now);
-            if look.beat {
-                core.note_alive(monotonic_nanos());
-            }
             lost = u64::from(look.lost);
             state.liveliness_lost.add(lost);
             next = earlier(next, Some(look.next));
         }
         ([(EventKind::DeadlineMissed, missed), (EventKind::LivelinessLost, lost)], next)
+    }
+}
+
+impl Beating for EndpointEvents {
+    fn beat(&self, now: u64) -> Option<u64> {
+        let Source::Publisher(core) = &self.source else { return None };
+        let core = core.upgrade()?;
+        let mut state = lock(&self.state);
+        let look = state.own_lease.as_mut()?.look(core.signs()?.shown, now);
+        core.note_alive(monotonic_nanos());
+        let lost = u64::from(look.lost);
+        state.liveliness_lost.add(lost);
+        drop(state);
+        if lost > 0 {
+            self.note(EventKind::LivelinessLost, lost);
+            if let Some(dispatcher) = self.dispatcher.upgrade() {
+                dispatcher.request_delivery();
+            }
+        }
+        Some(look.next)
     }
 }
 
