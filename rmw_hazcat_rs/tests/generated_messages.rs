@@ -7,6 +7,7 @@ use common::generated::{Package, MESSAGES, SERVICES, TEST_MSGS};
 use common::random::{rounds, Random};
 use common::value::{Value, HIGH_FIRST};
 use common::{memory, Message};
+use rmw_hazcat_rs::cdr::CdrError;
 use rmw_hazcat_rs::typesupport::{Language, MessageType};
 
 fn packages() -> Vec<(Package, &'static [&'static str])> {
@@ -165,6 +166,58 @@ fn a_cpp_vector_is_reused() {
         let after = unsafe { *message.memory.cast::<[usize; 3]>() };
         assert_eq!(after, [before[0], before[0] + len as usize, before[2]]);
         assert_eq!(message.bytes().unwrap(), bytes(len));
+    }
+}
+
+/// Sets the limit of this process's address space, by default to what it has. Answers the former one.
+fn limit_memory(limit: Option<libc::rlimit>) -> libc::rlimit {
+    let mut former = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: a place for the answer.
+    assert_eq!(unsafe { libc::getrlimit(libc::RLIMIT_AS, &mut former) }, 0);
+    let limit = limit.unwrap_or_else(|| {
+        let pages = std::fs::read_to_string("/proc/self/statm").unwrap();
+        let pages: libc::rlim_t = pages.split(' ').next().unwrap().parse().unwrap();
+        // SAFETY: no requirements.
+        let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+        libc::rlimit { rlim_cur: pages * page as libc::rlim_t, ..former }
+    });
+    // SAFETY: a whole limit.
+    assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_AS, &limit) }, 0);
+    former
+}
+
+/// A short stream can ask for a vector of many times its size. That is an error, and no exception that ends the process.
+/// In a process of its own, which is left without memory.
+#[test]
+fn a_sequence_without_memory_is_an_error() {
+    const CHILD: &str = "HAZCAT_TEST_WITHOUT_MEMORY";
+    let Some(package) = Package::own() else { return };
+    if std::env::var_os(CHILD).is_none() {
+        let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+        child.args(["--exact", "a_sequence_without_memory_is_an_error", "--nocapture"]).env(CHILD, "1");
+        let output = child.output().unwrap();
+        assert!(output.status.success(), "{}: {}", output.status, String::from_utf8_lossy(&output.stderr));
+        return;
+    }
+    for kind in &package.message("UnboundedSequences") {
+        let mut message = Message::new(kind);
+        let expected = message.bytes().unwrap();
+        // Elements of zeros: booleans, numbers, texts; how many empty sequences come first. Each needs more than the 64 MiB
+        // that the allocator keeps for a thread.
+        for (before, elements, each) in [(0, 640 << 20, 1), (3, 20 << 20, 4), (13, 8 << 20, 4), (14, 8 << 20, 4)] {
+            let mut stream = vec![0; 4 + 4 * before + 4 + elements * each];
+            stream[1] = 1;
+            stream[4 + 4 * before..][..4].copy_from_slice(&u32::try_from(elements).unwrap().to_le_bytes());
+            let former = limit_memory(None);
+            let result = message.read(&stream);
+            limit_memory(Some(former));
+            let error = result.unwrap_err();
+            assert!(matches!(error, CdrError::NoMemory(_)), "{:?}, field {before}: {error}", kind.language());
+            // It can be written, read into and freed.
+            message.bytes().unwrap();
+            message.read(&expected).unwrap();
+            assert_eq!(message.bytes().unwrap(), expected);
+        }
     }
 }
 

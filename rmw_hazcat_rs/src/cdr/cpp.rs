@@ -11,6 +11,9 @@
 //!
 //! The introspection offers functions that set elements one by one after zeroing them all, and none at
 //! all for strings; by layout, a sequence of numbers is one allocation at most and one `memcpy`.
+//!
+//! An exception of C++ cannot be caught here and would end the process, so vectors get their memory before their functions
+//! are asked to fill it. What still can throw is an element that allocates for its own default values.
 
 use super::containers::Containers;
 use super::program::Resize;
@@ -94,12 +97,8 @@ impl Heap {
         Some(*HEAP.get_or_init(|| Self { new, delete }))
     }
 
-    /// Other memory for what `old` points to, of `size` bytes, whose content is lost. On failure
-    /// `old` is still there.
-    ///
-    /// # Safety
-    /// `old` is null or from `operator new`, and not used afterwards if this succeeds.
-    unsafe fn replace(old: *mut u8, size: usize) -> Result<*mut u8, CdrError> {
+    /// `size` bytes.
+    fn allocate(size: usize) -> Result<*mut u8, CdrError> {
         // Types are only accepted where there is a heap, so this does not fail.
         let heap = Self::of_process().ok_or(CdrError::NoMemory(size))?;
         let nothrow = 0u8;
@@ -108,12 +107,43 @@ impl Heap {
         if new.is_null() {
             return Err(CdrError::NoMemory(size));
         }
-        if !old.is_null() {
+        Ok(new.cast())
+    }
+
+    /// Gives memory back.
+    ///
+    /// # Safety
+    /// `old` is null or from `operator new`, and not used afterwards.
+    unsafe fn free(old: *mut u8) {
+        if let Some(heap) = Self::of_process().filter(|_| !old.is_null()) {
             // SAFETY: `old` is from `operator new`.
             unsafe { (heap.delete)(old.cast()) };
         }
-        Ok(new.cast())
     }
+
+    /// Other memory for what `old` points to, of `size` bytes, whose content is lost. On failure
+    /// `old` is still there.
+    ///
+    /// # Safety
+    /// `old` is null or from `operator new`, and not used afterwards if this succeeds.
+    unsafe fn replace(old: *mut u8, size: usize) -> Result<*mut u8, CdrError> {
+        let new = Self::allocate(size)?;
+        // SAFETY: passed on.
+        unsafe { Self::free(old) };
+        Ok(new)
+    }
+}
+
+/// An error where there is no memory for so many bits. Asked before a vector of booleans grows far; a small one would cost
+/// more to ask for than to make.
+pub(super) fn check_room_for_bits(bits: usize) -> Result<(), CdrError> {
+    const SMALL: usize = 1 << 20;
+    if bits > SMALL {
+        let memory = Heap::allocate(bits / 8)?;
+        // SAFETY: just allocated.
+        unsafe { Heap::free(memory) };
+    }
+    Ok(())
 }
 
 /// Looks where the program itself would find it, then in libstdc++ if that is loaded (a Python
@@ -206,10 +236,22 @@ impl Containers for Cpp {
 
     unsafe fn set_object_sequence(at: *mut u8, len: usize, stride: usize, resize: Resize) -> Result<*mut u8, CdrError> {
         // SAFETY: a vector is at `at`.
-        let (mut data, old_len) = unsafe { Self::sequence(at, stride) }?;
+        let mut vector: Vector = unsafe { raw::load(at, 0) };
+        let (mut data, old_len) = vector.elements(stride)?;
         if len != old_len {
             let function = resize.cpp.ok_or(CdrError::BadContainer(len))?;
-            // SAFETY: the function belongs to the vector at `at`.
+            let bytes = len.checked_mul(stride).ok_or(CdrError::NoMemory(len))?;
+            if bytes > vector.capacity_bytes() {
+                let new = Heap::allocate(bytes)?;
+                // SAFETY: the function belongs to the vector at `at`; to end elements it needs no memory.
+                unsafe { function(at.cast(), 0) };
+                // SAFETY: a vector's memory is from `operator new`, and now holds no elements; it is replaced below.
+                unsafe { Heap::free(vector.begin) };
+                vector = Vector { begin: new, end: new, limit: new.wrapping_add(bytes) };
+                // SAFETY: a vector is at `at`.
+                unsafe { raw::store(at, 0, vector) };
+            }
+            // SAFETY: the function belongs to the vector at `at`, which has room for that many.
             unsafe { function(at.cast(), len) };
             // SAFETY: a vector is still at `at`.
             let (new, new_len) = unsafe { Self::sequence(at, stride) }?;

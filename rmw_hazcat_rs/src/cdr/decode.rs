@@ -1,6 +1,7 @@
 //! From bytes to a message. The bytes are whatever somebody sent.
 
 use super::containers::Containers;
+use super::cpp::check_room_for_bits;
 use super::program::{Block, Op, Program};
 use super::raw::{self, Position};
 use super::CdrError;
@@ -121,6 +122,7 @@ pub(super) unsafe fn run<K: Containers, const SWAP: bool>(
                 let len = input.length::<SWAP>(*bound, 1)?;
                 let from = input.take(1, len)?;
                 let vector = message.wrapping_add(*offset).cast();
+                check_room_for_bits(len)?;
                 // SAFETY: the function belongs to the vector that lies there.
                 unsafe { resize(vector, len) };
                 for index in 0..len {
