@@ -1,11 +1,14 @@
 """Nodes in C++ and Python talk to each other: topics, services, parameters, loans."""
 
 import re
+import sys
+from pathlib import Path
 
 import pytest
 from processes import Process, run
 
 LANGUAGES = ['cpp', 'py']
+PROGRAMS = Path(__file__).parent / 'programs'
 
 
 @pytest.mark.parametrize('listener', LANGUAGES)
@@ -78,3 +81,9 @@ def test_the_demo_of_the_bare_machine_reaches_python(prefix, ros, own_middleware
              '{count: 1, length: 2, data: [72, 105' + ', 0' * 242 + ']}'], ros, timeout=60)
         assert ear.wait(30) == 0, ear.output
         assert 'I heard: [Hi]' in ear.output
+
+
+def test_contexts_that_come_and_go_leave_nothing(ros):
+    """Also where rclpy forgets to destroy a service of each node (the one of the type descriptions, in Jazzy)."""
+    early, late = run([sys.executable, PROGRAMS / 'contexts.py'], ros, timeout=100).strip().splitlines()[-2:]
+    assert early == late

@@ -135,6 +135,7 @@ pub unsafe extern "C" fn rmw_context_fini(context: *mut ffi::rmw_context_t) -> f
         // SAFETY: the box that `rmw_init` made is given up here, once: the pointer is zeroed below.
         let entity = unsafe { Box::from_raw(context.impl_.cast::<Arc<Context>>()) };
         context.impl_ = std::ptr::null_mut();
+        entity.remove_user();
         drop(entity);
         // SAFETY: the context's own options.
         let finished = unsafe { init_options::finish(&mut context.options) };

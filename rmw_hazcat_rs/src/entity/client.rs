@@ -141,7 +141,7 @@ impl Client {
             type_name: kind.ros_name().to_owned(),
             attributes: attributes.encode(),
         })?;
-        Ok(Arc::new(Self {
+        let client = Arc::new(Self {
             presence: Presence::new(announced),
             watch: ArrivalWatch::new(&replies, u64::MAX),
             requests,
@@ -150,7 +150,9 @@ impl Client {
             attributes,
             service: service.to_owned(),
             context: Arc::clone(context),
-        }))
+        });
+        node.add_member(&client);
+        Ok(client)
     }
 
     /// Its gid, which is that of its requests.

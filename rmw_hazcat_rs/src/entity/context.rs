@@ -1,12 +1,13 @@
 //! The participant of an rmw context, and what all entities of the context share.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
 use hazcat_core::graph::{EndpointId, EndpointRecord, Graph, GraphSnapshot, ListenerId};
 use hazcat_core::ids::Gid;
 use hazcat_core::participant::Participant;
 
+use super::arriving::LeftBehind;
 use super::isolation::Isolation;
 use crate::allocator::Allocator;
 use crate::descriptors;
@@ -24,6 +25,9 @@ pub struct Context {
     allocator: Allocator,
     preferences: Preferences,
     shut_down: AtomicBool,
+    /// Its nodes, and one more until it is finished.
+    users: AtomicUsize,
+    left_behind: LeftBehind,
     next_gid: AtomicU64,
     /// Last: removed when the participant has left it.
     _isolation: Option<Isolation>,
@@ -54,6 +58,8 @@ impl Context {
             allocator,
             preferences,
             shut_down: AtomicBool::new(false),
+            users: AtomicUsize::new(1),
+            left_behind: LeftBehind::default(),
             next_gid: AtomicU64::new(1),
             _isolation: isolation,
         }))
@@ -97,6 +103,23 @@ impl Context {
     /// A gid that no other endpoint has.
     pub fn new_gid(&self) -> Gid {
         Gid::new(self.participant.identity(), self.next_gid.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Its entities whose nodes were destroyed before them.
+    pub fn left_behind(&self) -> &LeftBehind {
+        &self.left_behind
+    }
+
+    /// There is one more node.
+    pub fn add_user(&self) {
+        self.users.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A node is destroyed, or the context is finished. With the last of them goes what was left behind.
+    pub fn remove_user(&self) {
+        if self.users.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.left_behind.end();
+        }
     }
 
     /// No new nodes from here on. Idempotent.

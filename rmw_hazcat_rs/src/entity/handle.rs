@@ -69,6 +69,18 @@ pub unsafe fn reclaim<H: Handle>(handle: &H) -> Arc<H::Entity> {
     unsafe { Arc::from_raw(handle.data().cast::<H::Entity>()) }
 }
 
+/// Takes the reference count of a handle back that will never be destroyed.
+///
+/// # Safety
+/// A handle of the entity exists, and nobody uses it any more.
+pub unsafe fn abandon<T: ?Sized>(entity: Arc<T>) {
+    let data = Arc::into_raw(entity);
+    // SAFETY: the handle's own count, which nobody else gives up by the caller's contract.
+    unsafe { Arc::decrement_strong_count(data) };
+    // SAFETY: the count of the argument.
+    drop(unsafe { Arc::from_raw(data) });
+}
+
 /// The raw pointer that a handle keeps.
 pub fn into_data<T>(entity: Arc<T>) -> *mut c_void {
     Arc::into_raw(entity).cast_mut().cast()

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use hazcat_core::graph::{NodeId, NodeRecord};
 
+use super::arriving::{Arriving, Members};
 use super::context::Context;
 use super::guard_condition::GuardCondition;
 use crate::error::{Context as _, Result};
@@ -16,6 +17,7 @@ pub struct Node {
     id: NodeId,
     name: String,
     namespace: String,
+    members: Members,
     graph_condition: Arc<GuardCondition>,
     /// The handle that `rmw_node_get_graph_guard_condition` gives out; it lives as long as the node.
     graph_handle: ffi::rmw_guard_condition_t,
@@ -48,11 +50,13 @@ impl Node {
             context: context_handle,
         };
         context.dispatcher().add_graph_condition(&graph_condition);
+        context.add_user();
         Ok(Arc::new(Self {
             context: Arc::clone(context),
             id,
             name: name.to_owned(),
             namespace: namespace.to_owned(),
+            members: Members::default(),
             graph_condition,
             graph_handle,
         }))
@@ -66,6 +70,11 @@ impl Node {
     /// Its number in this participant, as endpoints name it in the graph.
     pub fn id(&self) -> NodeId {
         self.id
+    }
+
+    /// Notes an entity that was made in it.
+    pub fn add_member<E: Arriving + 'static>(&self, entity: &Arc<E>) {
+        self.members.add(entity);
     }
 
     /// Its name and namespace, for messages.
@@ -84,11 +93,13 @@ impl Drop for Node {
     fn drop(&mut self) {
         self.context.dispatcher().remove_graph_condition(&self.graph_condition);
         self.graph_condition.retire();
+        self.members.leave_behind();
         if let Err(error) = self.context.graph().remove_node(self.id) {
             crate::logging::log(
                 crate::logging::Severity::Debug,
                 format_args!("node '{}' stays in the graph until its process ends: {error}", self.full_name()),
             );
         }
+        self.context.remove_user();
     }
 }

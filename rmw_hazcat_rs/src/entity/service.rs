@@ -83,6 +83,7 @@ impl Service {
         });
         let observer: Weak<Self> = Arc::downgrade(&server);
         context.dispatcher().add_observer(observer);
+        node.add_member(&server);
         Ok(server)
     }
 

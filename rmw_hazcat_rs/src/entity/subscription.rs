@@ -196,7 +196,7 @@ impl Subscription {
             queue: Arc::downgrade(&core),
             watch: Arc::downgrade(&watch),
         };
-        Ok(Arc::new(Self {
+        let subscription = Arc::new(Self {
             presence: Presence::new(announced),
             events: EndpointEvents::new(own, source, context.dispatcher())?,
             watch,
@@ -211,7 +211,9 @@ impl Subscription {
             qos,
             topic: topic.to_owned(),
             context: Arc::clone(context),
-        }))
+        });
+        node.add_member(&subscription);
+        Ok(subscription)
     }
 
     /// Its topic's name.

@@ -80,3 +80,59 @@ fn nothing_stays_in_shared_memory() {
     }
     assert!(!std::path::Path::new(&folder).exists());
 }
+
+/// rclpy never destroys the type description service of a node (Jazzy). It goes with the node for others, and with the context for
+/// good: threads, descriptors and the place in the domain would stay otherwise, for each context that a program makes.
+#[test]
+fn a_context_takes_along_what_its_nodes_left_behind() {
+    use crate::types::{ask, pair};
+    use rmw_hazcat_rs::abi::subscription::rmw_destroy_subscription;
+    let domain = new_domain();
+    let folder = format!("/dev/shm/hazcat-{}-{domain}", unsafe { libc::getuid() });
+    for node_first in [true, false] {
+        let mut context = Context::new(domain);
+        let (node, second) = (context.node("leaving"), context.node("staying"));
+        let mut other = Context::new(domain);
+        let other_node = other.node("other");
+        let client = other_node.client("/ask", ask());
+        std::mem::forget(node.service("/ask", ask()));
+        std::mem::forget(node.client("/unanswered", ask()));
+        std::mem::forget(node.subscription("/t", pair(), &qos()));
+        // One that is destroyed later, with the handle of another node: wrong, but no crash.
+        let late = node.subscription("/t", pair(), &qos());
+        let late_handle = late.0;
+        std::mem::forget(late);
+        drop(node.service("/ask", ask()));
+        until("the service", || crate::services::is_available(&other_node, &client));
+        drop(node);
+        until("the end of the service", || !crate::services::is_available(&other_node, &client));
+        drop(client);
+        drop((other_node, other));
+        ok(unsafe { rmw_destroy_subscription(second.0, late_handle) });
+        if node_first {
+            drop(second);
+            drop(context);
+        } else {
+            drop(context);
+            assert!(std::path::Path::new(&folder).exists(), "it still has a node");
+            drop(second);
+        }
+        assert!(!std::path::Path::new(&folder).exists(), "the last one out removes the folder");
+    }
+}
+
+/// Programs make node after node in one context.
+#[test]
+fn what_many_nodes_left_behind_does_not_add_up() {
+    let domain = new_domain();
+    let mut context = Context::new(domain);
+    let folder = format!("/dev/shm/hazcat-{}-{domain}/topics", unsafe { libc::getuid() });
+    let topics = || std::fs::read_dir(&folder).unwrap().count();
+    for number in 0..300 {
+        let node = context.node("leaving");
+        std::mem::forget(node.service(&format!("/s{number}"), crate::types::ask()));
+        drop(node);
+        assert!(topics() < 70, "after {number}");
+    }
+    assert!(topics() > 50, "what is left behind is still there for a while");
+}
