@@ -59,12 +59,19 @@ pub fn topics(snapshot: &GraphSnapshot, mangled: bool) -> NamesAndTypes {
     list
 }
 
+/// Adds the service of a client or server, unless it is named without ROS conventions: then it is none for ROS, but two topics.
+fn add_service(list: &mut NamesAndTypes, endpoint: &EndpointView<'_>) {
+    if avoids_conventions(endpoint) == Some(false) {
+        list.entry(endpoint.record.name.clone()).or_default().insert(endpoint.record.type_name.clone());
+    }
+}
+
 /// All services with their types, whether they have a server or only clients.
 pub fn services(snapshot: &GraphSnapshot) -> NamesAndTypes {
     let mut list = NamesAndTypes::new();
     for endpoint in snapshot.endpoints() {
         if matches!(endpoint.record.kind, EndpointKind::Server | EndpointKind::Client) {
-            list.entry(endpoint.record.name.clone()).or_default().insert(endpoint.record.type_name.clone());
+            add_service(&mut list, &endpoint);
         }
     }
     list
@@ -104,7 +111,7 @@ pub fn topics_of_node(
 pub fn services_of_node(snapshot: &GraphSnapshot, name: &str, namespace: &str, kind: EndpointKind) -> NamesAndTypes {
     let mut list = NamesAndTypes::new();
     for endpoint in of_node(snapshot, name, namespace).filter(|endpoint| endpoint.record.kind == kind) {
-        list.entry(endpoint.record.name.clone()).or_default().insert(endpoint.record.type_name.clone());
+        add_service(&mut list, &endpoint);
     }
     list
 }

@@ -57,10 +57,14 @@ fn topics_and_services_with_their_types() {
         node.publisher("raw", text(), &native),
         node.service("/ask", ask()),
         node.client("/ask", ask()),
+        node.service_with("/native", ask(), &native),
+        node.client_with("/native", ask(), &native),
     );
     let ros = map([("/t", &["test/msg/OtherPair", "test/msg/Pair"])]);
     until("the news", || topics(&asking, false) == ros);
     let mangled = map([
+        ("/nativeReply", &["test::srv::dds_::Ask_Response_"]),
+        ("/nativeRequest", &["test::srv::dds_::Ask_Request_"]),
         ("raw", &["test::msg::dds_::Text_"]),
         ("rq/askRequest", &["test::srv::dds_::Ask_Request_"]),
         ("rr/askReply", &["test::srv::dds_::Ask_Response_"]),
@@ -87,8 +91,8 @@ fn topics_and_services_with_their_types() {
     assert_eq!(published, map([("/t", &["test/msg/Pair"])]));
     let subscribed = by_node(rmw_get_subscriber_names_and_types_by_node, false);
     assert_eq!(subscribed, map([("/t", &["test/msg/OtherPair"])]));
-    // The client came last, and its request topic was known from the service already.
-    until("the news", || by_node(rmw_get_publisher_names_and_types_by_node, true).len() == 4);
+    // The clients came last, and their request topics were known from the services already.
+    until("the news", || by_node(rmw_get_publisher_names_and_types_by_node, true).len() == 6);
 
     for function in [rmw_get_service_names_and_types_by_node, rmw_get_client_names_and_types_by_node] {
         let found =
