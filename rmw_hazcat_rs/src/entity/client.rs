@@ -203,8 +203,10 @@ impl Client {
     /// # Safety
     /// `request` points to an initialised request of this service's type, which nobody changes meanwhile.
     pub unsafe fn send(&self, request: *const c_void) -> Result<i64> {
+        // A request answers nothing, so the place of the correlation holds when it expires, as on a topic.
+        let expiry = self.qos().expiry();
         // SAFETY: forwarded from the caller.
-        let published = unsafe { send(&self.requests, self.kind.request(), request, 0) };
+        let published = unsafe { send(&self.requests, self.kind.request(), request, expiry) };
         published.map_err(|failure| failure.about(self.subject()))
     }
 

@@ -20,6 +20,7 @@ use super::context::Context;
 use super::depth;
 use super::lock;
 use super::node::Node;
+use super::subscription::is_expired;
 use crate::arrivals::ArrivalWatch;
 use crate::clock;
 use crate::dispatch::{GraphView, Observer};
@@ -106,12 +107,18 @@ impl Service {
         self.watch.set_callback(self.context.dispatcher(), callback, user_data);
     }
 
-    /// Takes the next request into `request`.
+    /// Takes the next request that has not expired into `request`.
     ///
     /// # Safety
     /// `request` points to an initialised request of this service's type that nobody else uses.
     pub unsafe fn take(&self, request: *mut c_void) -> Result<Option<ServiceInfo>> {
-        let Some(sample) = self.requests.take().or_error(|| self.subject())? else { return Ok(None) };
+        let sample = loop {
+            let Some(sample) = self.requests.take().or_error(|| self.subject())? else { return Ok(None) };
+            // One that has expired may end a wait, and is not there then.
+            if !is_expired(&sample.info()) {
+                break sample;
+            }
+        };
         let info = sample.info();
         // SAFETY: forwarded from the caller.
         unsafe { encoding::read(self.kind.request(), info.encoding, &sample, request) }

@@ -510,8 +510,8 @@ fn parse_filter(
     Ok(Some((Box::new(move |encoding, payload| filter.passes(encoding, payload)), texts)))
 }
 
-/// By the clock that nobody sets: a command must not come to life again, nor die, because the time of day was corrected.
-fn is_expired(info: &SampleInfo) -> bool {
+/// Whether a message of a topic, or a request, is not good any more. By the clock that nobody sets: a command must not come to life again, nor die, because the time of day was corrected.
+pub(super) fn is_expired(info: &SampleInfo) -> bool {
     info.correlation != 0 && u64::try_from(info.correlation).is_ok_and(|expiry| expiry <= monotonic_nanos())
 }
 

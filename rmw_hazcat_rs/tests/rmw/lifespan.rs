@@ -106,3 +106,25 @@ fn setting_the_clock_neither_ends_nor_prolongs_a_message() {
     std::thread::sleep(SPAN * 2);
     assert!(!expired.take(&mut message), "the clock was put back");
 }
+
+/// A command that nobody wants any more is not carried out.
+#[test]
+fn requests_expire() {
+    use crate::services::{respond, send, take_request, take_response};
+    let mut context = Context::new(new_domain());
+    let node = context.node("expiry");
+    let client = node.client_with("/ask", crate::types::ask(), &short_lived());
+    let service = node.service("/ask", crate::types::ask());
+    send(&client, 1);
+    std::thread::sleep(SPAN * 2);
+    assert!(take_request(&service).is_none());
+    until("a request that is taken in time", || {
+        send(&client, 2);
+        let number = send(&client, 3);
+        std::iter::from_fn(|| take_request(&service)).any(|(request, info)| {
+            respond(&service, &info.request_id, "in time");
+            request.id == 3 && info.request_id.sequence_number == number
+        })
+    });
+    assert_eq!(std::iter::from_fn(|| take_response(&client)).last().unwrap().0, "in time");
+}
