@@ -26,8 +26,9 @@ function(run ok what)
   set(${ok} FALSE PARENT_SCOPE)
 endfunction()
 
-# make's job server does not reach into a command like this.
-set(_environment ${CMAKE_COMMAND} -E env --unset=MAKEFLAGS --unset=MFLAGS "ROS_DISTRO=${DISTRIBUTION}")
+# As in library.cmake.
+set(_environment
+  ${CMAKE_COMMAND} -E env --unset=MAKEFLAGS --unset=MFLAGS --unset=CARGO_BUILD_TARGET "ROS_DISTRO=${DISTRIBUTION}")
 set(_ok TRUE)
 if(CRATE STREQUAL "rclrs")
   run(_ok "generating messages"

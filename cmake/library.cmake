@@ -1,27 +1,7 @@
 # Builds librmw_hazcat_rs.so and the command `hazcat` with cargo, release by default, installs both and exports the library.
 #
-# Out: HAZCAT_LIBRARY (path of the built library), HAZCAT_CARGO, HAZCAT_CARGO_VERSION, HAZCAT_CARGO_TARGET_DIR, and the
+# Out: HAZCAT_LIBRARY (path of the built library), HAZCAT_CARGO_TARGET_DIR, and the
 # targets `rmw_hazcat_rs_headers` (the rmw interface, and our own headers) and `rmw_hazcat_rs_library` (the same, and the library to link).
-set(HAZCAT_MINIMUM_CARGO 1.85)
-
-find_program(HAZCAT_CARGO cargo HINTS "$ENV{CARGO_HOME}/bin" "$ENV{HOME}/.cargo/bin")
-if(NOT HAZCAT_CARGO)
-  message(FATAL_ERROR
-    "cargo is missing: install Rust ${HAZCAT_MINIMUM_CARGO} or later (rustup, or Debian 12's cargo-web and rustc-web)")
-endif()
-execute_process(
-  COMMAND ${HAZCAT_CARGO} --version
-  WORKING_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR}
-  OUTPUT_VARIABLE _cargo_version RESULT_VARIABLE _result)
-string(REGEX MATCH "[0-9]+\\.[0-9]+\\.[0-9]+" _cargo_version "${_cargo_version}")
-if(NOT _result EQUAL 0 OR _cargo_version VERSION_LESS HAZCAT_MINIMUM_CARGO)
-  message(FATAL_ERROR
-    "${HAZCAT_CARGO} is version '${_cargo_version}'; ${HAZCAT_MINIMUM_CARGO} or later is needed. On Debian 12 the packages "
-    "cargo-web and rustc-web are recent enough; -DHAZCAT_CARGO=<path> chooses another one.")
-endif()
-set(HAZCAT_CARGO_VERSION ${_cargo_version})
-message(STATUS "cargo: ${HAZCAT_CARGO} ${HAZCAT_CARGO_VERSION}")
-
 if(CMAKE_BUILD_TYPE STREQUAL "Debug")
   set(_profile dev)
   set(_profile_folder debug)
@@ -34,11 +14,14 @@ set(HAZCAT_LIBRARY ${HAZCAT_CARGO_TARGET_DIR}/${_profile_folder}/librmw_hazcat_r
 set(_hazcat ${HAZCAT_CARGO_TARGET_DIR}/${_profile_folder}/hazcat)
 
 # cargo itself knows what has changed, so it is asked at every build. Quiet: only warnings and errors reach stderr,
-# which is what colcon shows. make's job server is not handed on, since it does not reach into a custom command.
+# which is what colcon shows. make's job server is not handed on, since it does not reach into a custom command; nor is another
+# target than this machine, for which cargo would build into another folder.
+set(_clean
+  ${CMAKE_COMMAND} -E env --unset=MAKEFLAGS --unset=MFLAGS --unset=CARGO_BUILD_TARGET)
 add_custom_target(rmw_hazcat_rs_cargo ALL
-  COMMAND ${CMAKE_COMMAND} -E env --unset=MAKEFLAGS --unset=MFLAGS "CARGO_TARGET_DIR=${HAZCAT_CARGO_TARGET_DIR}"
+  COMMAND ${_clean} "CARGO_TARGET_DIR=${HAZCAT_CARGO_TARGET_DIR}"
     ${HAZCAT_CARGO} build --quiet --locked --package rmw_hazcat_rs --lib --profile ${_profile}
-  COMMAND ${CMAKE_COMMAND} -E env --unset=MAKEFLAGS --unset=MFLAGS "CARGO_TARGET_DIR=${HAZCAT_CARGO_TARGET_DIR}"
+  COMMAND ${_clean} "CARGO_TARGET_DIR=${HAZCAT_CARGO_TARGET_DIR}"
     ${HAZCAT_CARGO} build --quiet --locked --package hazcat --bin hazcat --profile ${_profile}
   BYPRODUCTS ${HAZCAT_LIBRARY} ${_hazcat}
   WORKING_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR}

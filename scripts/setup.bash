@@ -26,10 +26,14 @@ bare_packages=(
 )
 test_packages=(python3-pytest binutils)
 
+has_apt() { command -v apt-get >/dev/null && command -v dpkg-query >/dev/null; }
+
+can_be_root() { [ "$(id -u)" = 0 ] || command -v sudo >/dev/null; }
+
 as_root() {
   if [ "$(id -u)" = 0 ]; then "$@"
-  elif command -v sudo >/dev/null; then sudo -n "$@" </dev/null || sudo "$@"
-  else die "root is needed for: $* (and there is no sudo)"
+  elif sudo -n true </dev/null 2>/dev/null; then sudo -n "$@"
+  else sudo "$@"
   fi
 }
 
@@ -42,6 +46,8 @@ install_missing() {
     is_installed "$package" || missing+=("$package")
   done
   [ ${#missing[@]} = 0 ] && return
+  can_be_root || die "packages are missing, and this is neither root nor is there a sudo. As root:" \
+    "apt-get install --no-install-recommends ${missing[*]}"
   say "installing with apt-get: ${missing[*]}"
   refresh_package_lists
   apt_install "${missing[@]}" || die "apt-get could not install: ${missing[*]}"
@@ -64,10 +70,10 @@ apt_install() {
 # version_at_least VERSION MINIMUM
 version_at_least() { [ "$(printf '%s\n%s\n' "$2" "$1" | sort --version-sort | head -n 1)" = "$2" ]; }
 
-# usable_cargo: prints the path of a cargo that is recent enough.
+# usable_cargo: prints the path of a cargo that is recent enough. (~ is known where HOME is not set.)
 usable_cargo() {
   local candidate version
-  for candidate in "$(command -v cargo || true)" "${CARGO_HOME:-$HOME/.cargo}/bin/cargo" /usr/bin/cargo; do
+  for candidate in "$(command -v cargo || true)" "${CARGO_HOME:-$(echo ~)/.cargo}/bin/cargo" /usr/bin/cargo; do
     [ -x "$candidate" ] || continue
     version=$(cd "$repository" && "$candidate" --version 2>/dev/null </dev/null | sed -n 's/^cargo \([0-9.]*\).*/\1/p')
     if [ -n "$version" ] && version_at_least "$version" "$minimum_cargo"; then
@@ -83,46 +89,36 @@ candidate_version() { apt-cache policy "$1" 2>/dev/null | sed -n 's/^ *Candidate
 
 # ensure_cargo: sets CARGO and puts its folder first in PATH, so that rustc, rustfmt and clippy are of the same make.
 ensure_cargo() {
-  local package version
+  local package version packages=()
   if ! CARGO=$(usable_cargo); then
-    refresh_package_lists
-    for package in cargo-web cargo; do
+    if has_apt && can_be_root; then packages=(cargo-web cargo); refresh_package_lists; fi
+    for package in "${packages[@]}"; do
       version=$(candidate_version "$package")
       [ -n "$version" ] && version_at_least "$version" "$minimum_cargo" || continue
       say "no cargo >= $minimum_cargo here; installing Debian's $package $version"
       apt_install "$package" "${package/cargo/rustc}" || say "$package cannot be installed"
       CARGO=$(usable_cargo) && break
     done
-    [ -n "${CARGO:-}" ] || die "cargo $minimum_cargo or later is needed: install Rust with rustup, or Debian 12's" \
-      "packages cargo-web and rustc-web (they replace an older cargo: apt-get install cargo-web)"
+    [ -n "${CARGO:-}" ] || die "cargo $minimum_cargo or later is needed: install Rust with rustup (https://rustup.rs; needs" \
+      "no root), or Debian 12's packages cargo-web and rustc-web (they replace an older cargo: apt-get install cargo-web)"
   fi
   export CARGO
   PATH=$(dirname "$CARGO"):$PATH
   say "cargo: $CARGO ($("$CARGO" --version </dev/null))"
 }
 
-# ensure_tools: all that every build and test needs, whatever the environment.
+# ensure_tools [PACKAGE...]: all that every build and test needs, whatever the environment, and these packages.
 ensure_tools() {
   if has_apt; then
-    install_missing "${build_packages[@]}" "${test_packages[@]}"
-    command -v colcon >/dev/null || install_missing "${colcon_packages[@]}"
+    command -v colcon >/dev/null || set -- "$@" "${colcon_packages[@]}"
+    install_missing "${build_packages[@]}" "${test_packages[@]}" "$@"
   else
-    say "no apt-get here: colcon, libclang and pytest are taken as they are found"
+    say "no apt-get here: what is needed is taken as it is found (libclang, colcon, pytest; without ROS 2 also" \
+      "ament_cmake, rosidl, rcutils)"
   fi
   command -v colcon >/dev/null || die "colcon is missing"
   ensure_cargo
 }
-
-# ensure_bare_packages: what a build without ROS 2 needs besides.
-ensure_bare_packages() {
-  if has_apt; then
-    install_missing "${bare_packages[@]}"
-  else
-    say "no apt-get here: ament_cmake, rosidl and rcutils are taken as they are found"
-  fi
-}
-
-has_apt() { command -v apt-get >/dev/null && command -v dpkg-query >/dev/null; }
 
 # Ends the influence of a ROS 2 that the caller has sourced.
 leave_ros() {
@@ -137,7 +133,8 @@ colcon_build() {
   install_base=$base/install
   say "building with colcon into ${base#"$repository"/}"
   (cd "$repository" && colcon --log-base "$base/log" build --base-paths "$repository" \
-    --build-base "$base/build" --install-base "$install_base" --cmake-args -DBUILD_TESTING=ON "$@" </dev/null) ||
+    --build-base "$base/build" --install-base "$install_base" --cmake-args \
+    -DBUILD_TESTING=ON "-DHAZCAT_CARGO=$CARGO" "$@" </dev/null) ||
     die "the build failed; its full output is in ${base#"$repository"/}/log/latest_build"
 }
 

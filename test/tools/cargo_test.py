@@ -185,6 +185,7 @@ def main():
     environment = dict(os.environ)
     # One group of lines per test binary, in order, without colours.
     environment['CARGO_TERM_COLOR'] = 'never'
+    environment.pop('CARGO_BUILD_TARGET', None)  # programs are looked for where cargo puts those of this machine
     start = time.monotonic()
     report, tail, code = Report(), [], 0
     lines = commands(arguments.what, cargo_arguments, environment)

@@ -1,0 +1,61 @@
+"""How the build finds its tools on machines that have several, or none."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+def cargo(folder, version):
+    """A program that says it is cargo of that version."""
+    folder.mkdir(parents=True)
+    program = folder / 'cargo'
+    program.write_text(f'#!/bin/sh\necho "cargo {version}"\n')
+    program.chmod(0o755)
+    return program
+
+
+@pytest.fixture
+def choose(tmp_path):
+    """Runs cmake/cargo.cmake as a script: its output, and whether it was content."""
+    def run(home, *path, arguments=()):
+        environment = {'HOME': str(home), 'PATH': os.pathsep.join([*map(str, path), str(tmp_path / 'none')])}
+        done = subprocess.run([cmake, *arguments, '-P', REPOSITORY / 'cmake/cargo.cmake'], env=environment, cwd=tmp_path,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60)
+        return done.stdout, done.returncode == 0
+    cmake = subprocess.run(['which', 'cmake'], stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
+    return run
+
+
+def test_the_first_cargo_of_path_is_taken_where_it_is_recent_enough(tmp_path, choose):
+    first, second = cargo(tmp_path / 'first', '1.90.0'), cargo(tmp_path / 'second', '1.95.0')
+    output, content = choose(tmp_path, first.parent, second.parent)
+    assert content and f'cargo: {first} 1.90.0' in output
+
+
+def test_an_old_cargo_of_the_distribution_is_passed_over(tmp_path, choose):
+    old, home = cargo(tmp_path / 'old', '1.75.0'), tmp_path / 'home'
+    rustup = cargo(home / '.cargo/bin', '1.95.0')
+    for path in [(old.parent,), (rustup.parent, old.parent), (old.parent, rustup.parent), ()]:
+        output, content = choose(home, *path)
+        assert content and f'cargo: {rustup} 1.95.0' in output, path
+
+
+def test_a_refusal_names_what_there_is(tmp_path, choose):
+    old = cargo(tmp_path / 'old', '1.75.0')
+    output, content = choose(tmp_path, old.parent)
+    assert not content and f'{old} (1.75.0)' in ' '.join(output.split())
+    output, content = choose(tmp_path, arguments=[f'-DHAZCAT_CARGO={tmp_path}/nowhere'])
+    assert not content and 'nowhere (does not run)' in ' '.join(output.split())
+
+
+def test_the_scripts_find_cargo_without_a_home(tmp_path):
+    found = cargo(tmp_path / 'bin', '1.95.0')
+    environment = {key: value for key, value in os.environ.items() if key not in ('HOME', 'CARGO_HOME')}
+    environment['PATH'] = f'{found.parent}:{environment["PATH"]}'
+    command = f'set -eu; . "{REPOSITORY}/scripts/setup.bash"; usable_cargo'
+    done = subprocess.run(['bash', '-c', command], env=environment, stdout=subprocess.PIPE, text=True, timeout=60)
+    assert (done.stdout.strip(), done.returncode) == (str(found), 0)
