@@ -21,7 +21,11 @@ use crate::ring::word::MessageRef;
 use crate::sync::atomic::Ordering;
 use crate::sys::bus_error;
 use crate::sys::random::random_u64;
+use crate::sys::shm_file::FileError;
 use std::sync::Arc;
+
+/// Copies that fail in a row before messages are given up.
+pub const MOST_FAILED_COPIES: u32 = 16;
 
 /// Why a message could not be had in the domain in which it is wanted. The message has not been taken.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +48,42 @@ pub enum AcrossError {
         /// Why it cannot be mapped.
         source: AllocateError,
     },
+}
+
+impl AcrossError {
+    /// Whether it is over when others return what they hold.
+    fn is_for_want_of_room(&self) -> bool {
+        match self {
+            Self::Copy(CopyError::Device(error)) => error.out_of_memory,
+            Self::Copy(_) => false,
+            Self::Memory(error) | Self::Unreachable { source: error, .. } => error.is_for_want_of_room(),
+            Self::Copier(error) => match &**error {
+                CreateError::TableFull { .. } | CreateError::File { source: FileError::Full { .. }, .. } => true,
+                CreateError::Device { source, .. } => source.is_for_want_of_room(),
+                _ => false,
+            },
+        }
+    }
+}
+
+/// Copies in a row that failed, for another reason than want of room. What fails so often is given up: a device that has failed,
+/// or a copy that has no room in any budget, would else keep all later messages waiting, and with them every keep-all publisher.
+#[derive(Default)]
+pub(super) struct FailedCopies(u32);
+
+impl FailedCopies {
+    pub(super) fn succeeded(&mut self) {
+        self.0 = 0;
+    }
+
+    /// Notes a failure; answers whether the message is to be given up.
+    pub(super) fn note(&mut self, error: &AcrossError) -> bool {
+        if error.is_for_want_of_room() {
+            return false;
+        }
+        self.0 = self.0.saturating_add(1);
+        self.0 >= MOST_FAILED_COPIES
+    }
 }
 
 /// Where the original lies.

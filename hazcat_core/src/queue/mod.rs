@@ -32,7 +32,7 @@ pub mod subscription;
 pub mod sweep;
 pub mod topic;
 
-pub use copier::AcrossError;
+pub use copier::{AcrossError, MOST_FAILED_COPIES};
 pub use counters::{Passage, PublisherCounters, SubscriptionCounters};
 pub use layout::{MAX_DOMAINS, MAX_HELD, MAX_SUBSCRIPTIONS};
 pub use loan::{DeviceLoan, Loan, RawLoan};

@@ -5,8 +5,8 @@ use crate::talking::*;
 use hazcat_core::domain::simulated::{SimulatedDevice, Trouble};
 use hazcat_core::domain::{AllocateError, CopyError, DomainId};
 use hazcat_core::queue::layout::taken;
-use hazcat_core::queue::AcrossError;
-use hazcat_core::{Config, Participant, SubscriptionOptions, TakeError};
+use hazcat_core::queue::{AcrossError, MOST_FAILED_COPIES};
+use hazcat_core::{Config, History, Participant, PublisherOptions, SubscriptionOptions, TakeError};
 use std::time::Duration;
 
 const HOST: DomainId = DomainId::HOST;
@@ -67,6 +67,62 @@ fn a_failed_copy_of_the_past_is_an_error_and_the_message_stays() {
     }
     assert_eq!(receive_all(&late, HOST), [1, 2, 3]);
     assert_eq!(late.lost().total, 0);
+}
+
+/// A device that has failed, from the point of view of one process, must stop neither a publisher that waits for its keep-all
+/// subscriptions nor what comes later.
+#[test]
+fn copies_that_fail_for_good_hold_nobody_up() {
+    let _watchdog = Watchdog::new();
+    let root = Root::new();
+    let (here, there) = (root.join(), root.join());
+    let keep_all = |domain| SubscriptionOptions { history: History::KeepAll, ..deep(domain, 1) };
+    let options = PublisherOptions { domain: sim(209), history: History::KeepAll, ..Default::default() };
+    let publisher = publisher(&here, "broken", options);
+    let (broken, whole) =
+        (subscription(&there, "broken", keep_all(HOST)), subscription(&there, "broken", keep_all(sim(209))));
+    let room = publisher.topic().layout().capacity() as u64;
+    let mut errors = 0;
+    for number in 1..=room {
+        failing(209, 0);
+        send(&publisher, number, 100);
+        failing(209, u64::MAX);
+        assert_eq!(receive_all(&whole, sim(209)), [number]);
+        loop {
+            match receive_in(&broken, HOST) {
+                Ok(nothing) => break assert_eq!(nothing, None),
+                Err(_) => errors += 1,
+            }
+        }
+    }
+    assert_eq!((errors, broken.lost().total), (u64::from(MOST_FAILED_COPIES) - 1, room));
+    assert!(!broken.has_data());
+    // It works again: one success, and a failure is an error again.
+    failing(209, 0);
+    send(&publisher, room + 1, 100);
+    send(&publisher, room + 2, 100);
+    assert_eq!(receive_in(&broken, HOST).expect("take"), Some(room + 1));
+    failing(209, 1);
+    assert!(receive_in(&broken, HOST).is_err());
+    assert_eq!(receive_all(&broken, HOST), [room + 2]);
+}
+
+#[test]
+fn want_of_room_loses_nothing_however_long_it_lasts() {
+    let _watchdog = Watchdog::new();
+    let root = Root::new();
+    let participant = root.join();
+    let publisher = publisher_in(&participant, "full", sim(210));
+    let subscription =
+        subscription(&participant, "full", SubscriptionOptions { copy_budget: 256 << 10, ..deep(HOST, 9) });
+    (1..=4).for_each(|number| send(&publisher, number, 100 << 10));
+    let held: Vec<_> = std::iter::from_fn(|| subscription.take().ok().flatten()).collect();
+    let so_far = held.len() as u64;
+    assert!((1..4).contains(&so_far));
+    (0..10 * MOST_FAILED_COPIES).for_each(|_| assert!(receive_in(&subscription, HOST).is_err()));
+    drop(held);
+    assert_eq!(receive_all(&subscription, HOST), (so_far + 1..=4).collect::<Vec<_>>());
+    assert_eq!(subscription.lost().total, 0);
 }
 
 #[test]

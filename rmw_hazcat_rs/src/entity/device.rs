@@ -13,10 +13,10 @@
 //! Only plain messages get here; a serialized one of a plain type was decoded when it was published.
 
 use std::ffi::c_void;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use hazcat_core::domain::{DomainId, Stream};
-use hazcat_core::queue::Passage;
+use hazcat_core::queue::{Passage, MOST_FAILED_COPIES};
 use hazcat_core::RawSample;
 
 use super::device_loans;
@@ -53,13 +53,21 @@ pub struct DeviceUse {
     stream: Option<Stream>,
     /// Whether it was said that messages come to the host although the program could have them on the device.
     said_copied: AtomicBool,
+    /// Messages in a row that could not be copied to the host.
+    failed: AtomicU32,
 }
 
 impl DeviceUse {
     /// `None` where the choice was the host.
     pub(super) fn of(choice: &Choice) -> Option<Self> {
         let Choice { domain, lends, stream } = *choice;
-        (!domain.is_host()).then(|| Self { domain, lends, stream, said_copied: AtomicBool::new(false) })
+        (!domain.is_host()).then(|| Self {
+            domain,
+            lends,
+            stream,
+            said_copied: AtomicBool::new(false),
+            failed: AtomicU32::new(0),
+        })
     }
 
     /// Whether the program knows what to do with an address of the device.
@@ -112,11 +120,9 @@ impl Subscription {
     /// As for [`Subscription::take`].
     #[cold]
     pub(super) unsafe fn take_to_host(&self, message: *mut c_void) -> Result<Option<TakenInfo>> {
-        let Some(held) = self.next_where_it_lies()? else { return Ok(None) };
         // SAFETY: forwarded from the caller; plain messages are so many bytes.
         let to = unsafe { std::slice::from_raw_parts_mut(message.cast::<u8>(), self.kind.size_of()) };
-        let copied = self.copy_out(&held.raw, to);
-        self.copied(held, copied, Passage::Copied)
+        self.take_where_it_lies(Passage::Copied, |raw| self.copy_out(raw, to))
     }
 
     /// Takes the next message as a copy on the host, and lends that out.
@@ -131,31 +137,59 @@ impl Subscription {
     /// Takes the next message in serialized form.
     #[cold]
     pub(super) fn take_serialized_to_host(&self, out: &mut ffi::rmw_serialized_message_t) -> Result<Option<TakenInfo>> {
-        let Some(held) = self.next_where_it_lies()? else { return Ok(None) };
-        let mut read = || {
+        self.take_where_it_lies(Passage::Serialized, |raw| {
             let message = PrivateMessage::new(&self.kind)?;
             let at = message.as_ptr().as_ptr();
             // SAFETY: a fresh message of this type, nobody else's.
             let to = unsafe { std::slice::from_raw_parts_mut(at, self.kind.size_of()) };
-            self.copy_out(&held.raw, to)?;
+            self.copy_out(raw, to)?;
             // SAFETY: the same message, with the content of the one that was taken.
             unsafe { encoding::serialize(&self.kind, at.cast(), out) }
-        };
-        let copied = read();
-        self.copied(held, copied, Passage::Serialized)
+        })
     }
 
-    /// A message that could not be copied off its device stays, for the next take; unless it never will be there.
-    fn copied(&self, held: Held<'_>, copied: Result<()>, passage: Passage) -> Result<Option<TakenInfo>> {
-        let info = held.raw.info;
-        let Err(failure) = copied else {
-            self.core.count_copied_out(passage, held.raw.len);
-            return Ok(Some(self.taken(info)));
-        };
-        if self.core.device(&held.raw).is_some_and(|sample| !sample.is_poisoned()) {
-            self.put_back(held);
+    /// Takes the next message that `read` can read. One that cannot be copied off its device stays, for the next take; unless
+    /// it never will be there, or so many have failed that it would keep all others waiting: then it is lost.
+    fn take_where_it_lies(
+        &self,
+        passage: Passage,
+        mut read: impl FnMut(&RawSample) -> Result<()>,
+    ) -> Result<Option<TakenInfo>> {
+        loop {
+            let Some(held) = self.next_where_it_lies()? else { return Ok(None) };
+            let Err(failure) = read(&held.raw) else {
+                if let Some(device) = &self.device {
+                    device.failed.store(0, Ordering::Relaxed);
+                }
+                self.core.count_copied_out(passage, held.raw.len);
+                return Ok(Some(self.taken(held.raw.info)));
+            };
+            let failure = failure.about(self.subject());
+            let Some(sample) = self.core.device(&held.raw) else { return Err(failure) };
+            if !sample.is_poisoned() && !self.has_failed_too_often(&failure) {
+                self.put_back(held);
+                return Err(failure);
+            }
+            let _ = self.core.lose_raw(held.keep().index);
         }
-        Err(failure.about(self.subject()))
+    }
+
+    /// Notes a failed copy. Who is told of each failure, and tries again, is told once that this has an end.
+    fn has_failed_too_often(&self, failure: &Failure) -> bool {
+        let Some(device) = &self.device else { return true };
+        let count = |failed: u32| Some(failed.saturating_add(1).min(MOST_FAILED_COPIES + 1));
+        let before = device.failed.fetch_update(Ordering::Relaxed, Ordering::Relaxed, count).unwrap_or(0);
+        if before + 1 == MOST_FAILED_COPIES {
+            log(
+                Severity::Warn,
+                format_args!(
+                    "messages on topic '{}' are lost, since they cannot be copied: {}",
+                    self.topic(),
+                    failure.message
+                ),
+            );
+        }
+        before + 1 >= MOST_FAILED_COPIES
     }
 
     fn next_where_it_lies(&self) -> Result<Option<Held<'_>>> {

@@ -299,6 +299,7 @@ impl Subscription {
             if self.is_current(&held.raw) {
                 return Ok(Some(held));
             }
+            self.let_pass(held);
         }
         self.next_unexpired(take)
     }
@@ -318,7 +319,14 @@ impl Subscription {
         self.may_expire.store(true, Ordering::Relaxed);
         let former = lock(&self.looked_at).replace(held.keep());
         if let Some(raw) = former {
-            let _ = self.core.return_raw(raw.index);
+            self.let_pass(Held { core: &self.core, raw });
+        }
+    }
+
+    /// Does without a message that was looked at before: it has expired, or else is lost.
+    fn let_pass(&self, held: Held<'_>) {
+        if !is_expired(&held.raw.info) {
+            let _ = self.core.lose_raw(held.keep().index);
         }
     }
 
@@ -471,10 +479,14 @@ impl Waitable for Subscription {
                 return true;
             }
             *looked_at = None;
-            let _ = self.core.return_raw(raw.index);
+            self.let_pass(Held { core: &self.core, raw });
         }
-        // As its owner would have it, who may take it on loan.
-        match self.next_unexpired(hazcat_core::Subscription::take_raw) {
+        // As its owner will take it: on loan perhaps, but then only on a device of which the program knows.
+        let take: TakeFn = match &self.device {
+            Some(device) if !device.lends() => hazcat_core::Subscription::take_raw_as_it_lies,
+            _ => hazcat_core::Subscription::take_raw,
+        };
+        match self.next_unexpired(take) {
             Ok(Some(held)) => {
                 *looked_at = Some(held.keep());
                 true

@@ -1,5 +1,6 @@
 //! Messages that are only good for a while.
 
+use crate::events::{subscription_event, take};
 use crate::support::*;
 use crate::types::{pair, Pair};
 use rmw_hazcat_rs::ffi;
@@ -42,6 +43,7 @@ fn looking_does_not_keep_more_than_the_depth() {
     let long = ffi::rmw_qos_profile_t { lifespan: duration(Duration::from_secs(100)), ..qos() };
     let publisher = node.publisher("/t", pair(), &long);
     let subscription = node.subscription("/t", pair(), &ffi::rmw_qos_profile_t { depth: 1, ..qos() });
+    let event = subscription_event(&subscription, ffi::RMW_EVENT_MESSAGE_LOST);
     for id in 0..5 {
         publisher.publish(&Pair { id, ..Pair::default() });
         let mut what = For { subscriptions: vec![subscription.data()], ..For::default() };
@@ -51,6 +53,8 @@ fn looking_does_not_keep_more_than_the_depth() {
     assert!(subscription.take(&mut message));
     assert_eq!(message.id, 4, "the last one, not the one that was looked at first");
     assert!(!subscription.take(&mut message));
+    let status: ffi::rmw_message_lost_status_t = take(&event);
+    assert_eq!(status.total_count, 4, "those that were looked at as well");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //!
 //! Every test has a device of its own, so that what is counted on it is its own.
 
+use crate::events::subscription_event;
 use crate::support::*;
 use crate::types::{pair, text, Pair, Text};
 use hazcat_core::domain::simulated::{self, SimulatedDevice, Trouble};
@@ -251,6 +252,41 @@ fn what_a_device_refuses_is_an_error_and_nothing_is_lost() {
         ok(wait_set.wait(&mut what, Some(Duration::ZERO)));
         assert_eq!(take(subscription), Some(a_pair(2)), "it is still there");
         assert_eq!(take(subscription), None);
+    }
+}
+
+#[test]
+fn a_device_that_has_failed_keeps_no_message_waiting_for_ever() {
+    let (name, device) = device(208);
+    let mut context = Context::new(new_domain());
+    let (wait_set, node) = (context.wait_set(), context.node("failed"));
+    let publisher = publisher_in(&node, "/t", &name);
+    let (there, here) = (subscription_in(&node, "/t", &name), node.subscription("/t", pair(), &qos()));
+    (1..=3).for_each(|id| publisher.publish(&a_pair(id)));
+    device.set_trouble(Trouble { failing_copies: u64::MAX, ..Trouble::default() });
+    for subscription in [&there, &here] {
+        let event = subscription_event(subscription, ffi::RMW_EVENT_MESSAGE_LOST);
+        let mut errors = 0;
+        loop {
+            let (mut message, mut taken) = (Pair::default(), true);
+            let to = std::ptr::from_mut(&mut message).cast();
+            match unsafe { rmw_take(subscription.0, to, &mut taken, std::ptr::null_mut()) } {
+                ffi::RMW_RET_OK => break assert!(!taken),
+                code => drop(fails(code, ffi::RMW_RET_ERROR)),
+            }
+            errors += 1;
+            assert!(errors < 100, "the same message, again and again");
+        }
+        assert!(errors > 3, "some patience");
+        let mut what = For { subscriptions: vec![subscription.data()], ..For::default() };
+        assert_eq!(wait_set.wait(&mut what, Some(Duration::ZERO)), ffi::RMW_RET_TIMEOUT, "nothing is there");
+        let status: ffi::rmw_message_lost_status_t = crate::events::take(&event);
+        assert_eq!(status.total_count, 3);
+    }
+    device.set_trouble(Trouble::default());
+    publisher.publish(&a_pair(4));
+    for subscription in [&there, &here] {
+        assert_eq!(take(subscription), Some(a_pair(4)));
     }
 }
 

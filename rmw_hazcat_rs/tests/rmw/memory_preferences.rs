@@ -1,6 +1,6 @@
 //! Preferences from the environment and from a file: each in a process of its own, which is this binary again.
 
-use crate::memory_domains::{publisher_in, subscription_in};
+use crate::memory_domains::{payload, publisher_in, subscription_in};
 use crate::support::*;
 use crate::types::{pair, text, Pair, Text};
 use hazcat_core::domain::simulated::SimulatedDevice;
@@ -10,6 +10,7 @@ use rmw_hazcat_rs::abi::loan::*;
 use rmw_hazcat_rs::ffi;
 use std::path::PathBuf;
 use std::process::Command;
+use std::time::Duration;
 
 const PART: &str = "HAZCAT_TEST_PREFERENCES";
 
@@ -64,6 +65,37 @@ fn the_environment_puts_programs_on_devices_that_know_nothing_of_them() {
     assert!(said.contains("HAZCAT_DOMAIN") && said.contains("simulated device 7"), "{said}");
     let said = play("on_the_host", &[("HAZCAT_LOG", "info")]);
     assert!(said.contains("on topic '/pairs': messages in memory domain host"), "{said}");
+}
+
+#[test]
+fn what_expires_is_not_copied_to_a_device_for_a_program_that_knows_nothing_of_it() {
+    play("unaware_of_what_expires", &[("HAZCAT_DOMAIN", "sim:8")]);
+}
+
+#[test]
+#[ignore = "a part of another test"]
+fn unaware_of_what_expires() {
+    let Some(domain) = domain() else { return };
+    let mut context = Context::new(domain);
+    let (wait_set, node) = (context.wait_set(), context.node("unaware"));
+    let host = payload("host");
+    let options = ffi::rmw_publisher_options_t {
+        rmw_specific_publisher_payload: std::ptr::from_ref(&host).cast_mut().cast(),
+        ..Default::default()
+    };
+    let lasting = ffi::rmw_qos_profile_t { lifespan: duration(Duration::from_secs(1000)), ..qos() };
+    let publisher = node.publisher_with("/t", pair(), &lasting, &options);
+    let subscription = node.subscription("/t", pair(), &qos());
+    for id in 1..=3 {
+        let message = Pair { id, ..Pair::default() };
+        publisher.publish(&message);
+        let mut what = For { subscriptions: vec![subscription.data()], ..For::default() };
+        ok(wait_set.wait(&mut what, Some(Duration::ZERO)));
+        let mut taken = Pair::default();
+        assert!(subscription.take(&mut taken) && taken == message);
+    }
+    let counters = SimulatedDevice::get(8).unwrap().counters();
+    assert_eq!((counters.from_host.operations, counters.to_host.operations), (0, 0), "from the host, to the host");
 }
 
 #[test]

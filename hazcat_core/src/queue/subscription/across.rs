@@ -68,7 +68,7 @@ impl Subscription {
                 Some(claim)
             }
             Ok(Turn::Alone) => None,
-            Err(error) => return self.across_failed(error, entry),
+            Err(error) => return self.across_failed(error, entry, state),
         };
         match self.make_copy(at, original, header, state) {
             Ok(copy) => {
@@ -90,7 +90,7 @@ impl Subscription {
                 if let (Some(claim), Some(places)) = (claim, self.topic.layout().places(self.row)) {
                     places.give_up(at, claim);
                 }
-                self.across_failed(error, entry)
+                self.across_failed(error, entry, state)
             }
         }
     }
@@ -114,7 +114,7 @@ impl Subscription {
                 self.settle(copy.sequence, None, copy, state);
                 self.deliver_copy(copy.sequence, copy.message, index, state)
             }
-            Err(failed) => self.across_failed(failed, entry),
+            Err(failed) => self.across_failed(failed, entry, state),
         };
         match step {
             Step::Deliver(taken) => Ok(Some(taken)),
@@ -337,6 +337,7 @@ impl Subscription {
             (false, HOST_ROW) => taken::TO_HOST,
             (false, _) => taken::BETWEEN_DEVICES,
         };
+        state.failed_copies.succeeded();
         state.count(self.record(), kind, 1);
         state.count(self.record(), taken::BYTES_COPIED, len as u64);
         if let Some(row) = self.topic.layout().domains().get(usize::from(self.row)) {
@@ -361,10 +362,14 @@ impl Subscription {
         }
     }
 
-    fn across_failed(&self, failed: Failed, entry: &AtomicU64) -> Step {
+    fn across_failed(&self, failed: Failed, entry: &AtomicU64, state: &mut State) -> Step {
         held::clear(entry);
         match failed {
             Failed::Lost => Step::Skip { lost: true },
+            Failed::Retry(error) if state.failed_copies.note(&error) => {
+                self.say_lost(&error);
+                Step::Skip { lost: true }
+            }
             Failed::Retry(error) => Step::Failed(TakeError::Across { topic: self.topic.key().name.clone(), error }),
         }
     }
@@ -374,7 +379,7 @@ impl Subscription {
 enum Failed {
     /// There never will be: the message is gone, or this process cannot reach its memory.
     Lost,
-    /// It may work next time.
+    /// It may work next time, unless that has been said too often.
     Retry(AcrossError),
 }
 

@@ -14,7 +14,9 @@ pub enum TakeError {
     /// The calling process is a fork of the one that created the subscription.
     #[error("a forked child must not use its parent's subscription")]
     Forked,
-    /// The message lies in another memory domain, and could not be copied into this subscription's. It is still there.
+    /// The message lies in another memory domain, and could not be copied into this subscription's. It is still there;
+    /// but where [`MOST_FAILED_COPIES`](crate::queue::MOST_FAILED_COPIES) copies have failed in a row, for another reason than want
+    /// of room, messages whose copies fail are lost, without an error, until one succeeds.
     #[error("topic '{topic}': {error}")]
     Across {
         /// Name of the topic.

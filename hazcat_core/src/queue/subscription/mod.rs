@@ -30,7 +30,7 @@ use crate::participant::Participant;
 use crate::payload::chunk::HEADER_BYTES;
 use crate::payload::segment::Segment;
 use crate::queue::backlog::{self, Noted};
-use crate::queue::copier::Copier;
+use crate::queue::copier::{Copier, FailedCopies};
 use crate::queue::device::DeviceSegments;
 use crate::queue::layout::{
     taken, Owner, PublisherRecord, SubscriptionRecord, ACTIVE, HOST_ROW, INACTIVE, KEEP_ALL, TRANSIENT_LOCAL,
@@ -97,6 +97,7 @@ struct State {
     own: (Arc<Topic>, SubscriptionIndex),
     /// Where copies are made; `None` before the first message from another domain.
     copier: Option<Copier>,
+    failed_copies: FailedCopies,
     devices: DeviceSegments,
     /// The copy of the message at this position cannot be used: it is to be copied for this subscription alone.
     alone: Option<Sequence>,
@@ -227,6 +228,7 @@ impl Subscription {
                 lost_reported: 0,
                 own: (Arc::clone(&topic), index),
                 copier: None,
+                failed_copies: FailedCopies::default(),
                 devices: DeviceSegments::default(),
                 alone: None,
             }),
@@ -491,6 +493,16 @@ impl Subscription {
         held::clear(entry);
         fault_point!("return.cleared");
         self.places.vacate(index.place as usize);
+        Ok(())
+    }
+
+    /// Gives a held message back as one that is lost: for a layer above that cannot read it, or takes too late what it has kept.
+    ///
+    /// # Errors
+    /// As [`Subscription::return_raw`].
+    pub fn lose_raw(&self, index: HeldIndex) -> Result<(), NotHeld> {
+        self.return_raw(index)?;
+        self.lock().lose(1);
         Ok(())
     }
 
