@@ -1,6 +1,7 @@
 //! `hazcat clean`.
 
 use crate::arguments::Arguments;
+use crate::output::{self, line};
 use crate::places::{Isolated, Places};
 use crate::text;
 use hazcat_core::directory::Directory;
@@ -35,10 +36,7 @@ pub fn clean(arguments: &Arguments, places: &Places, problems: &mut Vec<String>)
     }
     if arguments.json {
         let outcomes: Vec<Value> = outcomes.iter().map(Outcome::json).collect();
-        println!(
-            "{:#}",
-            json!({ "format": 1, "dry_run": arguments.dry_run, "cleaned": outcomes, "problems": problems })
-        );
+        output::json(&json!({ "format": 1, "dry_run": arguments.dry_run, "cleaned": outcomes, "problems": problems }));
         return;
     }
     for outcome in &outcomes {
@@ -47,21 +45,21 @@ pub fn clean(arguments: &Arguments, places: &Places, problems: &mut Vec<String>)
     let all = outcomes.iter().flat_map(|outcome| &outcome.removed);
     let (files, bytes) = all.fold((0, 0), |(files, bytes), (_, more)| (files + 1, bytes + more));
     let what = if arguments.dry_run { "nobody holds" } else { "removed" };
-    println!("{what}: {files} files, {}", text::bytes(bytes));
+    line!("{what}: {files} files, {}", text::bytes(bytes));
 }
 
 impl Outcome {
     fn json(&self) -> Value {
         let removed: Vec<Value> =
-            self.removed.iter().map(|(path, bytes)| json!({ "path": path, "bytes": bytes })).collect();
-        json!({ "path": self.path, "result": self.word, "removed": removed })
+            self.removed.iter().map(|(path, bytes)| json!({ "path": output::path(path), "bytes": bytes })).collect();
+        json!({ "path": output::path(&self.path), "result": self.word, "removed": removed })
     }
 
     fn print(&self) {
-        println!("{}: {}", self.path.display(), self.word);
+        line!("{}: {}", self.path.display(), self.word);
         for (path, bytes) in &self.removed {
             let short = path.strip_prefix(&self.path).unwrap_or(path);
-            println!("    {} ({})", short.display(), text::bytes(*bytes));
+            line!("    {} ({})", short.display(), text::bytes(*bytes));
         }
     }
 }
@@ -78,6 +76,7 @@ fn clean_directory(directory: &Directory) -> Result<Outcome, String> {
     let Cleaned { verdict, removed } = cleaned.map_err(|error| error.to_string())?;
     let word = match verdict {
         Verdict::Removed => "removed",
+        Verdict::Emptied => "emptied; it stays, for what is in it that is not ours, or for want of rights",
         Verdict::Swept => "in use",
         Verdict::Busy => "busy, nothing done",
     };
@@ -93,7 +92,8 @@ fn foresee(directory: &Directory) -> Outcome {
         return Outcome { path, word: "in use", removed };
     }
     let topics = report.topics.iter().map(|topic| &topic.file);
-    let all = topics.chain(report.segments.iter().map(|segment| &segment.file)).chain(&report.foreign);
+    let foreign = report.foreign.iter().filter(|file| directory.is_in_folder(&file.path));
+    let all = topics.chain(report.segments.iter().map(|segment| &segment.file)).chain(foreign);
     let removed = all.map(|file| (file.path.clone(), file.bytes)).collect();
     Outcome { path, word: "nobody alive", removed }
 }

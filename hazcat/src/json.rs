@@ -1,5 +1,6 @@
 //! Reports as JSON. Fields are added, never renamed, while `format` is 1.
 
+use crate::output;
 use crate::places::Isolated;
 use hazcat_core::inspect::{
     DomainReport, EndpointCounters, EndpointReport, FileReport, ParticipantReport, Process, Report, SegmentReport,
@@ -10,7 +11,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 pub fn report(report: &Report) -> Value {
     json!({
-        "path": report.path,
+        "path": output::path(&report.path),
         "domain": report.domain_id,
         "owner": report.owner,
         "group": report.group,
@@ -26,7 +27,7 @@ pub fn report(report: &Report) -> Value {
 }
 
 pub fn isolated(folder: &Isolated) -> Value {
-    json!({ "path": folder.path, "owner": folder.owner, "alive": folder.alive, "since": seconds(folder.since) })
+    json!({ "path": output::path(&folder.path), "owner": folder.owner, "alive": folder.alive, "since": seconds(folder.since) })
 }
 
 fn participant(of: &ParticipantReport) -> Value {
@@ -48,7 +49,7 @@ fn participant(of: &ParticipantReport) -> Value {
 /// Topics and what was counted on them.
 pub fn stats(report: &Report) -> Value {
     let topics: Vec<Value> = report.topics.iter().filter(|topic| topic.problem.is_none()).map(topic).collect();
-    json!({ "path": report.path, "domain": report.domain_id, "topics": topics })
+    json!({ "path": output::path(&report.path), "domain": report.domain_id, "topics": topics })
 }
 
 fn topic(of: &TopicReport) -> Value {
@@ -134,7 +135,7 @@ fn segment(of: &SegmentReport) -> Value {
 }
 
 fn file(of: &FileReport) -> Value {
-    json!({ "path": of.path, "bytes": of.bytes, "user": of.user, "since": seconds(of.since) })
+    json!({ "path": output::path(&of.path), "bytes": of.bytes, "user": of.user, "since": seconds(of.since) })
 }
 
 fn processes(of: &[Process]) -> Vec<Value> {

@@ -6,6 +6,7 @@
 mod arguments;
 mod clean;
 mod json;
+mod output;
 mod places;
 mod stats;
 mod text;
@@ -20,7 +21,7 @@ fn main() -> ExitCode {
     let arguments = match arguments::parse() {
         Ok(Parsed::Run(arguments)) => arguments,
         Ok(Parsed::Say(text)) => {
-            print!("{text}");
+            output::say(text.trim_end());
             return ExitCode::SUCCESS;
         }
         Err(error) => {
@@ -37,7 +38,7 @@ fn main() -> ExitCode {
     if problems.is_empty() {
         return ExitCode::SUCCESS;
     }
-    problems.iter().for_each(|problem| eprintln!("hazcat: {problem}"));
+    problems.iter().for_each(|problem| eprintln!("hazcat: {}", output::printable(problem)));
     ExitCode::FAILURE
 }
 
@@ -46,10 +47,7 @@ fn list(arguments: &Arguments, places: &Places, problems: &mut Vec<String>) {
     if arguments.json {
         let directories: Vec<_> = reports.iter().map(json::report).collect();
         let isolated: Vec<_> = places.isolated.iter().map(json::isolated).collect();
-        println!(
-            "{:#}",
-            json!({ "format": 1, "directories": directories, "isolated": isolated, "problems": problems })
-        );
+        output::json(&json!({ "format": 1, "directories": directories, "isolated": isolated, "problems": problems }));
     } else {
         text::reports(&reports, &places.isolated, &arguments.root);
     }

@@ -1,6 +1,7 @@
 //! `hazcat stats`: what was counted, for people.
 
 use crate::arguments::Arguments;
+use crate::output::{self, line};
 use crate::{json, text};
 use hazcat_core::inspect::{EndpointCounters, EndpointReport, Report, TopicReport};
 use hazcat_core::queue::{PublisherCounters, SubscriptionCounters};
@@ -9,32 +10,32 @@ use serde_json::Value;
 pub fn stats(arguments: &Arguments, reports: &[Report], problems: &[String]) {
     if arguments.json {
         let directories: Vec<Value> = reports.iter().map(json::stats).collect();
-        println!("{:#}", json!({ "format": 1, "directories": directories, "problems": problems }));
+        output::json(&json!({ "format": 1, "directories": directories, "problems": problems }));
         return;
     }
     if reports.iter().all(|report| report.topics.is_empty()) {
-        println!("{}: no topics", arguments.root.display());
+        line!("{}: no topics", arguments.root.display());
     }
     for report in reports.iter().filter(|report| !report.topics.is_empty()) {
-        println!("{}:", report.path.display());
+        line!("{}:", report.path.display());
         report.topics.iter().filter(|topic| topic.problem.is_none()).for_each(topic);
     }
 }
 
 fn topic(of: &TopicReport) {
-    println!("  topic {} [{}]: {} published", of.name, of.type_name, of.published);
+    line!("  topic {} [{}]: {} published", of.name, of.type_name, of.published);
     for memory in of.domains.iter().filter(|memory| memory.copies > 0) {
         let copies = if memory.copies == 1 { "1 copy".to_owned() } else { format!("{} copies", memory.copies) };
-        println!("    {copies} into {}, {}", memory.domain, text::bytes(memory.bytes));
+        line!("    {copies} into {}, {}", memory.domain, text::bytes(memory.bytes));
     }
     for end in &of.publishers {
         if let EndpointCounters::Publisher(counters) = &end.counters {
-            println!("    publisher in {} of {}: {}", text::memory(end), text::owner(end), published(counters));
+            line!("    publisher in {} of {}: {}", text::memory(end), text::owner(end), published(counters));
         }
     }
     for end in &of.subscriptions {
         if let EndpointCounters::Subscription(counters) = &end.counters {
-            println!("    subscription in {} of {}: {}", text::memory(end), text::owner(end), taken(counters, end));
+            line!("    subscription in {} of {}: {}", text::memory(end), text::owner(end), taken(counters, end));
         }
     }
 }

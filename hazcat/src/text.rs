@@ -1,5 +1,6 @@
 //! Reports for people.
 
+use crate::output::line;
 use crate::places::Isolated;
 use hazcat_core::graph::ParticipantGraph;
 use hazcat_core::inspect::{EndpointReport, ParticipantReport, Process, Report, SegmentState, TopicReport};
@@ -11,14 +12,14 @@ use std::time::SystemTime;
 
 pub fn reports(reports: &[Report], isolated: &[Isolated], root: &Path) {
     if reports.is_empty() && isolated.is_empty() {
-        println!("{}: nothing of rmw_hazcat_rs", root.display());
+        line!("{}: nothing of rmw_hazcat_rs", root.display());
     }
     for report in reports {
         directory(report);
     }
     for folder in isolated {
         let state = if folder.alive { "in use" } else { "nobody holds it" };
-        println!(
+        line!(
             "{}: an isolated context of {}, {state}{}",
             folder.path.display(),
             user(folder.owner),
@@ -30,9 +31,9 @@ pub fn reports(reports: &[Report], isolated: &[Isolated], root: &Path) {
 fn directory(report: &Report) {
     let whose = report.group.map_or_else(|| user(report.owner), group);
     let domain = report.domain_id.map_or_else(|| "?".to_owned(), |id| id.to_string());
-    println!("{}: {whose}, domain {domain}, {}{}", report.path.display(), bytes(report.bytes), since(report.since));
+    line!("{}: {whose}, domain {domain}, {}{}", report.path.display(), bytes(report.bytes), since(report.since));
     if let Some(problem) = &report.lease_problem {
-        println!("  nobody can be seen to be alive: {problem}");
+        line!("  nobody can be seen to be alive: {problem}");
     }
     report.participants.iter().for_each(participant);
     report.topics.iter().for_each(topic);
@@ -47,15 +48,15 @@ fn directory(report: &Report) {
         *sum = (sum.0 + 1, sum.1 + segment.file.bytes);
     }
     for ((topic, state), (count, sum)) in segments {
-        println!("  {} of messages, {}, of {topic}: {state}", bytes(sum), many(count.into(), "segment"));
+        line!("  {} of messages, {}, of {topic}: {state}", bytes(sum), many(count.into(), "segment"));
     }
     for file in &report.foreign {
-        println!("  {}: not a file of ours", file.path.display());
+        line!("  {}: not a file of ours", file.path.display());
     }
     if !report.is_inhabited() && !report.topics.iter().any(|topic| topic.open) {
-        println!("  nobody is alive here: hazcat clean removes it");
+        line!("  nobody is alive here: hazcat clean removes it");
     } else if !report.leftovers().is_empty() || report.participants.iter().any(|one| one.alive == Some(false)) {
-        println!("  some of it nobody holds: hazcat clean removes that");
+        line!("  some of it nobody holds: hazcat clean removes that");
     }
 }
 
@@ -67,7 +68,7 @@ fn participant(of: &ParticipantReport) {
     };
     let nodes = of.graph.as_ref().map(node_names).unwrap_or_default();
     let endpoints = of.graph.as_ref().map_or(0, |graph| graph.endpoints.len());
-    println!(
+    line!(
         "  participant {}: {state}{}{}, {}{}",
         identity(of.identity),
         held_by(&of.processes),
@@ -76,17 +77,17 @@ fn participant(of: &ParticipantReport) {
         if endpoints == 0 { String::new() } else { format!(", {}", many(endpoints as u64, "endpoint")) },
     );
     if let Some(problem) = of.problem.as_ref().filter(|_| of.alive != Some(false)) {
-        println!("    {problem}");
+        line!("    {problem}");
     }
 }
 
 fn topic(of: &TopicReport) {
     if let Some(problem) = &of.problem {
-        println!("  topic file: {problem}");
+        line!("  topic file: {problem}");
         return;
     }
     let state = if of.open { held_by(&of.processes) } else { ", nobody has it open".to_owned() };
-    println!(
+    line!(
         "  topic {} [{}]: {} published, {}, {}, {}{state}{}",
         of.name,
         of.type_name,
@@ -100,7 +101,7 @@ fn topic(of: &TopicReport) {
         [("publisher", &of.publishers), ("subscription", &of.subscriptions), ("copies", &of.copiers)]
     {
         for endpoint in endpoints {
-            println!("    {kind} of {}", end(endpoint, kind));
+            line!("    {kind} of {}", end(endpoint, kind));
         }
     }
 }

@@ -8,6 +8,7 @@ use hazcat_core::{Config, Gid, History, MessageMeta, Participant, Passage, Publi
 use hazcat_core::{Subscription, SubscriptionOptions, TopicKey};
 use serde_json::{json, Value};
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{symlink, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -518,6 +519,62 @@ fn root_cleans_with_the_rights_of_the_owner() {
     root.says(&["clean"]);
     assert!(precious.exists() && !root.directory().join("lease").exists());
     std::fs::remove_dir(&precious).expect("remove");
+}
+
+#[test]
+fn what_is_not_ours_stays_and_is_said_to_stay() {
+    let root = Root::new();
+    Peer::start(&root, "one").kill();
+    let (kept, gone) = (root.directory().join("notes"), root.directory().join("topics").join("notes"));
+    [&kept, &gone].iter().for_each(|path| std::fs::write(path, "x").expect("write"));
+    let said = root.says(&["clean", "--dry-run"]);
+    assert!(said.contains("topics/notes") && !said.contains("    notes"), "{said}");
+    let said = root.says(&["clean"]);
+    assert!(said.contains("emptied") && said.contains("topics/notes") && kept.exists() && !gone.exists(), "{said}");
+    let cleaned: Value = serde_json::from_str(&root.says(&["clean", "--json"])).expect("JSON");
+    assert!(cleaned["cleaned"][0]["result"].as_str().expect("a word").contains("emptied"), "{cleaned:#}");
+    std::fs::remove_file(&kept).expect("remove");
+    assert!(root.says(&["clean"]).contains("removed: 0 files"));
+    assert!(std::fs::read_dir(&root.0).expect("root").next().is_none());
+}
+
+/// In a folder that a group shares, others choose names; whoever looks is perhaps root.
+#[test]
+fn names_that_others_chose_are_shown_without_being_obeyed() {
+    let root = Root::new();
+    let peer = Peer::start(&root, "one");
+    let name = std::ffi::OsStr::from_bytes(b"\xff\x1b]0;owned\x07\nparticipant \xe2\x80\xae");
+    std::fs::write(root.directory().join(name), "x").expect("write");
+    let obeyed = |c: char| c != '\n' && (c.is_control() || c == '\u{202e}');
+    for arguments in [&["list"][..], &["stats"], &["clean", "--dry-run"], &["clean"]] {
+        let said = root.says(arguments);
+        assert!(!said.contains(obeyed) && !said.lines().any(|line| line.starts_with("participant")), "{said:?}");
+    }
+    assert!(root.says(&["list"]).contains("\u{fffd}\\u{1b}]0;owned"));
+    // Not UTF-8, and JSON all the same.
+    assert!(only(&root.list(), "foreign")[0]["path"].as_str().expect("a path").contains("owned"));
+    peer.kill();
+    let foreseen = root.says(&["clean", "--dry-run", "--json"]);
+    serde_json::from_str::<Value>(&foreseen).expect("JSON");
+    let said = root.says(&["list"]);
+    assert!(!said.contains(obeyed), "{said:?}");
+}
+
+#[test]
+fn who_stops_reading_is_no_error() {
+    let root = Root::new();
+    let peer = Peer::start(&root, "one");
+    (0..2000).for_each(|number| std::fs::write(root.directory().join(number.to_string()), "").expect("write"));
+    for arguments in [&["list"][..], &["list", "--json"]] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_hazcat"));
+        let command = command.args(arguments).arg("--root").arg(&root.0).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("hazcat");
+        let mut first = String::new();
+        BufReader::with_capacity(64, child.stdout.take().expect("piped")).read_line(&mut first).expect("a line");
+        let output = child.wait_with_output().expect("its end");
+        assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{arguments:?}");
+    }
+    peer.kill();
 }
 
 #[test]

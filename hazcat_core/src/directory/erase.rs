@@ -77,6 +77,15 @@ impl Directory {
         self.remove_abandoned_directories();
     }
 
+    /// Whether a path is in one of the folders, or in one of those of second names: what is there goes with the directory,
+    /// whatever it is.
+    pub fn is_in_folder(&self, path: &Path) -> bool {
+        let kept = self.kept_path();
+        let below = path.strip_prefix(self.path()).or_else(|_| path.strip_prefix(&kept));
+        let folder = below.ok().and_then(Path::parent).and_then(|folder| folder.iter().next());
+        folder.is_some_and(|folder| FOLDERS.iter().any(|name| folder == *name))
+    }
+
     /// Removes directories that processes of this user were killed over before they were complete: nobody has them locked.
     pub(super) fn remove_abandoned_directories(&self) {
         let Some(root) = self.path().parent() else { return };

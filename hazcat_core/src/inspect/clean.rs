@@ -18,6 +18,9 @@ const PATIENCE: Duration = Duration::from_secs(2);
 pub enum Verdict {
     /// Nobody was alive in it: it is gone, with all that was in it.
     Removed,
+    /// Nobody was alive in it: what is ours in it is gone. It has stayed, because there is something else in it, or because its
+    /// folder is another user's.
+    Emptied,
     /// Somebody is alive in it, or is joining: only what belongs to nobody is gone.
     Swept,
     /// Nothing was done: somebody else is cleaning up and does not come to an end, or the lease file is missing while a process
@@ -40,7 +43,11 @@ pub struct Cleaned {
 /// [`FileError`] where the directory cannot be read or written.
 pub fn clean(directory: &Directory) -> Result<Cleaned, FileError> {
     let before = files_of(directory);
-    let verdict = remove(directory)?;
+    let verdict = match remove(directory)? {
+        // With a lease somebody has made it anew meanwhile.
+        Verdict::Removed if directory.path().exists() && !directory.lease_path().exists() => Verdict::Emptied,
+        verdict => verdict,
+    };
     let after: BTreeSet<u64> = files_of(directory).values().map(|(inode, _)| *inode).collect();
     let removed = before
         .into_iter()
