@@ -238,6 +238,11 @@ fn dispatching_handles_lead_to_the_introspection() {
                 assert_eq!(kind.language(), direct.language());
                 assert_eq!(kind.type_hash(), direct.type_hash());
                 assert_eq!(kind.type_hash().is_some(), cfg!(rosidl_type_hash));
+                // SAFETY: as above.
+                let known = [(); 2].map(|()| unsafe { MessageType::known(handle) }.unwrap());
+                assert!(std::sync::Arc::ptr_eq(&known[0], &known[1]), "{name} is read once");
+                assert_eq!(known[0].structural_hash(), direct.structural_hash());
+                assert_eq!((known[0].language(), known[0].type_hash()), (direct.language(), direct.type_hash()));
             }
         }
     }

@@ -7,7 +7,8 @@ use crate::error::{guard, not_null, required, required_mut, Context as _, Failur
 use crate::ffi;
 use crate::typesupport::MessageType;
 
-/// The bytes of a serialized message.
+/// The bytes of a serialized message. To read them its capacity does not matter, which is left out where the bytes are
+/// somebody else's.
 ///
 /// # Safety
 /// The message's buffer is as its length says.
@@ -15,8 +16,8 @@ pub(super) unsafe fn bytes(message: &ffi::rmw_serialized_message_t) -> Result<&[
     if message.buffer_length == 0 {
         return Ok(&[]);
     }
-    if message.buffer.is_null() || message.buffer_length > message.buffer_capacity {
-        return Err(Failure::invalid("the serialized message is shorter than it claims"));
+    if message.buffer.is_null() {
+        return Err(Failure::invalid("the serialized message has a length and no buffer"));
     }
     // SAFETY: by the caller's contract.
     Ok(unsafe { std::slice::from_raw_parts(message.buffer.cast::<u8>(), message.buffer_length) })
@@ -38,7 +39,7 @@ pub unsafe extern "C" fn rmw_serialize(
         // SAFETY: see the function's own contract.
         let out = unsafe { required_mut(serialized_message, "serialized_message") }?;
         // SAFETY: a handle whose library stays loaded during this call.
-        let kind = unsafe { MessageType::from_handle(type_support) }.or_error(|| "cannot serialize".to_owned())?;
+        let kind = unsafe { MessageType::known(type_support) }.or_error(|| "cannot serialize".to_owned())?;
         // SAFETY: not null, and of that type by the function's contract.
         unsafe { encoding::serialize(&kind, ros_message, out) }
     })
@@ -60,7 +61,7 @@ pub unsafe extern "C" fn rmw_deserialize(
         not_null(type_support, "type_support")?;
         not_null(ros_message, "ros_message")?;
         // SAFETY: a handle whose library stays loaded during this call.
-        let kind = unsafe { MessageType::from_handle(type_support) }.or_error(|| "cannot deserialize".to_owned())?;
+        let kind = unsafe { MessageType::known(type_support) }.or_error(|| "cannot deserialize".to_owned())?;
         // SAFETY: an initialised serialized message.
         let bytes = unsafe { bytes(message) }?;
         // SAFETY: not null, and of that type by the function's contract.
@@ -86,7 +87,7 @@ pub unsafe extern "C" fn rmw_get_serialized_message_size(
         // SAFETY: see the function's own contract.
         let size = unsafe { required_mut(size, "size") }?;
         // SAFETY: a handle whose library stays loaded during this call.
-        let kind = unsafe { MessageType::from_handle(type_support) }.or_error(|| "no serialized size".to_owned())?;
+        let kind = unsafe { MessageType::known(type_support) }.or_error(|| "no serialized size".to_owned())?;
         *size = kind.max_serialized_size().ok_or_else(|| {
             Failure::unsupported(format!("messages of type '{}' have no largest size", kind.ros_name()))
         })?;

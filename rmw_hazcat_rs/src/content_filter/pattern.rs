@@ -78,7 +78,8 @@ fn like(parts: &[Part], text: &[u8]) -> bool {
                 at += length;
             }
             (None, Some((after, from))) if *from < text.len() => {
-                *from += 1;
+                // A whole character further: the rest of one is none.
+                *from += character(text, *from);
                 (part, at) = (*after, *from);
             }
             _ => return false,
@@ -128,6 +129,11 @@ mod tests {
             ("gr_n", "grün", true),
             ("_", "ü", true),
             ("_", "üü", false),
+            ("%_", "€", true),
+            ("%__", "€", false),
+            ("%__", "€ü", true),
+            ("%_x", "€x", true),
+            ("%__x%", "€x€", false),
             ("[a-z].+", "[a-z].+", true),
         ];
         for (pattern, text, expected) in table {

@@ -2,7 +2,8 @@
 
 use super::description::{Cardinality, Field, FieldKind, Language};
 use super::parse::Parser;
-use super::{resolve, structure, TypeSupportError};
+use super::resolve::{self, Tables};
+use super::{structure, TypeSupportError};
 use crate::cdr::{self, CdrError, Program};
 use crate::ffi;
 use std::ffi::c_void;
@@ -49,6 +50,16 @@ impl MessageType {
     ) -> Result<Arc<Self>, TypeSupportError> {
         // SAFETY: passed on.
         let tables = unsafe { resolve::message_tables(handle) }?;
+        // SAFETY: passed on, with the handle's own tables.
+        unsafe { Self::from_tables(handle, &tables) }
+    }
+
+    /// # Safety
+    /// `handle` is as for [`from_handle`](Self::from_handle), and these are its tables.
+    pub(super) unsafe fn from_tables(
+        handle: *const ffi::rosidl_message_type_support_t,
+        tables: &Tables,
+    ) -> Result<Arc<Self>, TypeSupportError> {
         let mut parser = Parser::new(tables.language);
         // SAFETY: a message handle's data is a message table of that language.
         let mut message = unsafe { parser.message(tables.data.cast(), 0) }?;

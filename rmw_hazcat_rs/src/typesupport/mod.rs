@@ -9,10 +9,12 @@
 //! * [`description`]: fields, kinds, bounds.
 //! * `resolve`: from any handle to the introspection tables.
 //! * `parse`: from the tables to a description.
+//! * `known`: types that were read before.
 //! * `structure`: a number that is equal for equal types, in C and C++.
 
 pub mod description;
 mod error;
+mod known;
 mod message;
 mod parse;
 mod resolve;

@@ -9,6 +9,7 @@ use rmw_hazcat_rs::abi::serialize::{rmw_deserialize, rmw_get_serialized_message_
 use rmw_hazcat_rs::abi::take::{rmw_take_sequence, rmw_take_serialized_message, rmw_take_with_info};
 use rmw_hazcat_rs::abi::{gid::rmw_get_gid_for_publisher, publisher::rmw_publisher_get_actual_qos};
 use rmw_hazcat_rs::ffi;
+use rmw_hazcat_rs::typesupport::MessageType;
 use std::time::Duration;
 
 fn serialized() -> ffi::rmw_serialized_message_t {
@@ -154,9 +155,27 @@ fn serialized_and_typed_sides_understand_each_other() {
     ok(unsafe { rmw_deserialize(&out, pair(), std::ptr::from_mut(&mut back).cast()) });
     assert_eq!(back, sent);
 
+    // Bytes of somebody else, who only says how many: to be read, not to be resized.
+    let lent = ffi::rmw_serialized_message_t { buffer_capacity: 0, ..message };
+    let mut back = Pair::default();
+    ok(unsafe { rmw_deserialize(&lent, pair(), std::ptr::from_mut(&mut back).cast()) });
+    assert_eq!(back, sent);
+    ok(unsafe { rmw_publish_serialized_message(publisher.0, &lent, std::ptr::null_mut()) });
+    assert!(subscription.take(&mut received));
+    let nowhere = ffi::rmw_serialized_message_t { buffer: std::ptr::null_mut(), ..message };
+    let code = unsafe { rmw_deserialize(&nowhere, pair(), std::ptr::from_mut(&mut back).cast()) };
+    assert!(fails(code, ffi::RMW_RET_INVALID_ARGUMENT).contains("no buffer"));
+
     for message in [&mut message, &mut out] {
         assert_eq!(unsafe { ffi::rcutils_uint8_array_fini(message) }, 0);
     }
+}
+
+/// Another type may lie at the same address later.
+#[test]
+fn a_type_that_lies_in_no_library_is_not_remembered() {
+    let read = || unsafe { MessageType::known(pair()) }.unwrap();
+    assert!(!std::sync::Arc::ptr_eq(&read(), &read()));
 }
 
 #[test]
