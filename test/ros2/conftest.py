@@ -5,6 +5,7 @@ import random
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -69,6 +70,23 @@ def node(ros):
 
     yield start
     for process in reversed(running):
+        process.stop()
+
+
+@pytest.fixture
+def program(ros):
+    """Starts one of ours with `program(path, *arguments)`, and waits until it is ready; it is killed with the test."""
+    running = []
+
+    def start(path, *arguments):
+        process = Process([sys.executable, path, *arguments], ros, name=' '.join(arguments[:2]))
+        running.append(process)
+        process.wait_for('ready', timeout=60)
+        return process
+
+    yield start
+    for process in running:
+        process.kill()
         process.stop()
 
 

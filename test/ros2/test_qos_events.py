@@ -4,13 +4,12 @@ QoS events between processes, told by rclpy without a message: deadlines, leases
 The counts are those of Cyclone DDS and Fast DDS: HAZCAT_TEST_RMW runs the same tests over them.
 """
 
+import functools
 import json
 import signal
-import sys
 from pathlib import Path
 
 import pytest
-from processes import Process
 
 PROGRAM = Path(__file__).parent / 'programs' / 'qos_events.py'
 # Longer than a loaded machine keeps a process waiting.
@@ -18,20 +17,9 @@ LEASE = 1.5
 
 
 @pytest.fixture
-def side(ros):
+def side(program):
     """Starts one side of a topic with `side(role, topic, *options)`."""
-    running = []
-
-    def start(role, topic, *options):
-        process = Process([sys.executable, PROGRAM, role, topic, *options], ros, name=f'{role} {topic}')
-        running.append(process)
-        process.wait_for('ready', timeout=60)
-        return process
-
-    yield start
-    for process in running:
-        process.kill()
-        process.stop()
+    return functools.partial(program, PROGRAM)
 
 
 def wait_for(process, event, timeout=60, **expected):

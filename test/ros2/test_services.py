@@ -1,7 +1,7 @@
 """Services among processes of which some are killed; and service introspection, which rcl does on top."""
 
+import functools
 import re
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,20 +11,9 @@ PROGRAM = Path(__file__).parent / 'programs' / 'services.py'
 
 
 @pytest.fixture
-def role(ros):
+def role(program):
     """Starts `role('serve' or 'call', service, *options)`."""
-    running = []
-
-    def start(role, service, *options):
-        process = Process([sys.executable, PROGRAM, role, service, *options], ros, name=f'{role} {service}')
-        running.append(process)
-        process.wait_for('ready', timeout=60)
-        return process
-
-    yield start
-    for process in running:
-        process.kill()
-        process.stop()
+    return functools.partial(program, PROGRAM)
 
 
 def test_a_server_is_killed_with_a_request(role, own_middleware):

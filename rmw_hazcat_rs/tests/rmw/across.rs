@@ -50,30 +50,7 @@ fn messages_in_two_domains_wake_one_wait_set_of_a_third() {
 fn a_stream_from_another_domain_arrives_without_a_gap() {
     let (mut here, mut there) = (Context::new(new_domain()), Context::new(new_domain()));
     let (waits, node) = (here.wait_set(), there.node("there"));
-    let everything = ffi::rmw_qos_profile_t { history: ffi::RMW_QOS_POLICY_HISTORY_KEEP_ALL, ..qos() };
-    let subscription = node.subscription("/t", pair(), &everything);
-    let publisher = Shared(node.publisher("/t", pair(), &everything));
-    const COUNT: u64 = 5_000;
-    std::thread::scope(|scope| {
-        scope.spawn(move || {
-            let publisher = publisher;
-            for id in 0..COUNT {
-                publisher.0.publish(&Pair { id, ..Pair::default() });
-                if id % 100 == 0 {
-                    std::thread::sleep(Duration::from_micros(300));
-                }
-            }
-        });
-        let (mut message, mut next, prompt) = (Pair::default(), 0, Promptness::default());
-        while next < COUNT {
-            let mut what = For { subscriptions: vec![subscription.data()], ..For::default() };
-            prompt.wait(&waits, &mut what);
-            while subscription.take(&mut message) {
-                assert_eq!(message.id, next);
-                next += 1;
-            }
-        }
-    });
+    crate::waiting::stream(&waits, &node, 5_000, 100);
 }
 
 #[test]

@@ -61,36 +61,40 @@ fn a_trigger_ends_an_endless_wait() {
     }
 }
 
-#[test]
-fn messages_from_another_thread_arrive_without_a_gap() {
-    let mut context = Context::new(new_domain());
-    let (waits, node) = (context.wait_set(), context.node("gapless"));
+/// Publishes in another thread, with a pause after each `burst`, and takes in this one, sleeping in between: all, in order.
+pub fn stream(waits: &WaitSet, node: &Node, count: u64, burst: u64) {
     let everything = ffi::rmw_qos_profile_t { history: ffi::RMW_QOS_POLICY_HISTORY_KEEP_ALL, ..qos() };
     let subscription = node.subscription("/t", pair(), &everything);
-    const COUNT: u64 = 20_000;
     struct Shared<'a>(Publisher<'a>);
     unsafe impl Send for Shared<'_> {}
     let publisher = Shared(node.publisher("/t", pair(), &everything));
     std::thread::scope(|scope| {
         scope.spawn(move || {
             let publisher = publisher;
-            for id in 0..COUNT {
+            for id in 0..count {
                 publisher.0.publish(&Pair { id, ..Pair::default() });
-                if id % 1000 == 0 {
-                    std::thread::sleep(Duration::from_millis(1));
+                if id % burst == 0 {
+                    std::thread::sleep(Duration::from_micros(500));
                 }
             }
         });
         let (mut message, mut next, prompt) = (Pair::default(), 0, Promptness::default());
-        while next < COUNT {
+        while next < count {
             let mut what = For { subscriptions: vec![subscription.data()], ..For::default() };
-            prompt.wait(&waits, &mut what);
+            prompt.wait(waits, &mut what);
             while subscription.take(&mut message) {
                 assert_eq!(message.id, next);
                 next += 1;
             }
         }
     });
+}
+
+#[test]
+fn messages_from_another_thread_arrive_without_a_gap() {
+    let mut context = Context::new(new_domain());
+    let (waits, node) = (context.wait_set(), context.node("gapless"));
+    stream(&waits, &node, 20_000, 1000);
 }
 
 #[test]
