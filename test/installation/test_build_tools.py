@@ -52,6 +52,18 @@ def test_a_refusal_names_what_there_is(tmp_path, choose):
     assert not content and 'nowhere (does not run)' in ' '.join(output.split())
 
 
+def test_a_python_that_lacks_a_module_is_passed_over(tmp_path):
+    """A virtual environment with catkin_pkg and empy, but without lark: enough for ament, not for rosidl."""
+    program = tmp_path / 'bin/python3'
+    program.parent.mkdir()
+    program.write_text('#!/bin/sh\ncase "$*" in *lark*) exit 1 ;; esac\nexec /usr/bin/python3 "$@"\n')
+    program.chmod(0o755)
+    environment = {**os.environ, 'PATH': f'{program.parent}:{os.environ["PATH"]}'}
+    done = subprocess.run(['cmake', '-P', REPOSITORY / 'cmake/python.cmake'], env=environment, cwd=tmp_path,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60)
+    assert done.returncode == 0 and 'Python: /usr/bin/python3' in done.stdout, done.stdout
+
+
 def test_the_scripts_find_cargo_without_a_home(tmp_path):
     found = cargo(tmp_path / 'bin', '1.95.0')
     environment = {key: value for key, value in os.environ.items() if key not in ('HOME', 'CARGO_HOME')}
