@@ -9,14 +9,18 @@
 //! device_loans = true         # left out: false
 //! ```
 //!
-//! In patterns, `?` is one character and `*` any number of them, except `/`; `[abc]` one of these; `**` as a whole part between
-//! slashes any number of parts. A file that cannot be understood is refused as a whole, with line and key.
+//! Patterns: see [`super::pattern`]. A file that cannot be understood is refused as a whole, with line and key.
 
+use super::pattern::Pattern;
 use super::{is_domain_name, Endpoint, Side};
-use glob::{MatchOptions, Pattern};
 use serde::Deserialize;
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use toml::Spanned;
+
+/// Longest file: far more rules than anybody writes.
+const MOST_BYTES: u64 = 1 << 20;
 
 /// Why a configuration file cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -90,10 +94,7 @@ impl Rule {
     }
 
     fn matches(&self, endpoint: &Endpoint<'_>) -> bool {
-        let options = MatchOptions { require_literal_separator: true, ..MatchOptions::default() };
-        let fits = |pattern: &Option<Pattern>, name| {
-            pattern.as_ref().is_none_or(|pattern| pattern.matches_with(name, options))
-        };
+        let fits = |pattern: &Option<Pattern>, name| pattern.as_ref().is_none_or(|pattern| pattern.fits(name));
         self.side.is_none_or(|side| side == endpoint.side)
             && fits(&self.node, endpoint.node)
             && fits(&self.topic, endpoint.topic)
@@ -113,8 +114,13 @@ impl ConfigFile {
     /// # Errors
     /// See [`FileError`].
     pub fn read(path: &Path) -> Result<Self, FileError> {
-        let text =
-            std::fs::read_to_string(path).map_err(|error| FileError::Unreadable { path: path.to_owned(), error })?;
+        let unreadable = |error| FileError::Unreadable { path: path.to_owned(), error };
+        let mut text = String::new();
+        // A name may also mean a device, or a pipe, that never ends.
+        File::open(path).and_then(|file| file.take(MOST_BYTES + 1).read_to_string(&mut text)).map_err(unreadable)?;
+        if text.len() as u64 > MOST_BYTES {
+            return Err(unreadable(std::io::Error::other(format!("longer than {MOST_BYTES} bytes"))));
+        }
         Self::parse(path, &text)
     }
 
@@ -144,7 +150,7 @@ impl ConfigFile {
             let pattern = |key: &str, text: Option<Spanned<String>>| {
                 let compile = |text: Spanned<String>| {
                     Pattern::new(text.get_ref()).map_err(|error| {
-                        let problem = format!("'{}' is no pattern: {}", text.get_ref(), error.msg);
+                        let problem = format!("'{}' is no pattern: {error}", text.get_ref());
                         malformed(text.span().start, format!("endpoint[{number}].{key}"), problem)
                     })
                 };
@@ -209,6 +215,7 @@ mod tests {
         assert_eq!(of(Side::Subscription, "/view", "/raw"), Some("sim:2"));
         assert_eq!(of(Side::Publisher, "/view", "/a/b/raw"), None);
         assert_eq!(of(Side::Publisher, "/cam_c", "/x"), None);
+        assert_eq!(of(Side::Publisher, "/Cam_a", "/image/left"), None, "upper and lower case are apart");
         assert_eq!(domain_of(&parse("").unwrap(), Side::Publisher, "/n", "/t"), None);
     }
 
@@ -224,6 +231,7 @@ mod tests {
                 "endpoint[1].node",
                 "/***",
             ),
+            ("[[endpoint]]\ndomain = 'host'\nnode='camera'", 3, "endpoint[0].node", "/**/camera"),
             ("[[endpoint]]\ndomain = 'host'\ndomian = 'sim'", 3, "domian", "domain"),
             ("[[endpoint]]\ndomain = 'host'\nkind = 'service'", 3, "endpoint[0].kind", "subscription"),
             ("[[endpoint]]\ndomain = 'host'\ndevice_loans = 1", 3, "endpoint[0].device_loans", "bool"),
@@ -239,6 +247,8 @@ mod tests {
             assert!(named.ends_with(key), "{text}: {said}");
             assert!(said.contains("/etc/hazcat.toml") && said.contains(hint), "{text}: {said}");
         }
+        let endless = ConfigFile::read(Path::new("/dev/zero")).unwrap_err().to_string();
+        assert!(endless.contains("/dev/zero") && endless.contains("longer"), "{endless}");
         let missing = ConfigFile::read(Path::new("/nowhere/hazcat.toml")).unwrap_err().to_string();
         assert!(missing.contains("/nowhere/hazcat.toml"), "{missing}");
     }

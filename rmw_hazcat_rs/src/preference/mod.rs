@@ -19,6 +19,7 @@
 //! which are copied across: no configuration makes a program follow an address that is none.
 
 pub mod file;
+pub mod pattern;
 pub mod payload;
 
 use hazcat_core::domain::{registry, DomainError, DomainId, Stream};
