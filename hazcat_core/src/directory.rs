@@ -93,6 +93,16 @@ pub enum DirectoryError {
         /// User id of its owner.
         owner: u32,
     },
+    /// Only members can give the directory to the group.
+    #[error("{path} cannot belong to gid {group} (HAZCAT_GROUP): uid {us} is not a member of that group")]
+    NotAMember {
+        /// The directory that was to be made.
+        path: PathBuf,
+        /// The configured group.
+        group: u32,
+        /// Our effective user id.
+        us: u32,
+    },
     /// What the system refused.
     #[error(transparent)]
     File(#[from] FileError),
@@ -251,7 +261,13 @@ impl Directory {
     fn set_mode(&self, path: &Path) -> Result<(), DirectoryError> {
         let fail = |error| FileError::from_io(path, 0, error);
         if let Some(group) = self.group {
-            std::os::unix::fs::chown(path, None, Some(group)).map_err(fail)?;
+            std::os::unix::fs::chown(path, None, Some(group)).map_err(|error| match error.raw_os_error() {
+                Some(libc::EPERM) => {
+                    let us = nix::unistd::geteuid().as_raw();
+                    DirectoryError::NotAMember { path: self.path.clone(), group, us }
+                }
+                _ => fail(error).into(),
+            })?;
         }
         // Set-group-id: what is made inside belongs to the group as well.
         let special = if self.group.is_some() { 0o2000 } else { 0 };

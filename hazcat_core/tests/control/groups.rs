@@ -33,6 +33,12 @@ fn members_of_the_group_share_a_domain_and_strangers_are_told_why_not() {
     let root = TestRoot::new();
     std::fs::set_permissions(root.path(), PermissionsExt::from_mode(0o1777)).expect("like /dev/shm");
     let config = Config { group: Some(GROUP), mode: 0o770, ..root.config() };
+    // Who comes first has to be a member too, to make the directory.
+    if let Some(too_early) = as_user(STRANGER, STRANGER, || Participant::join(&config).err()) {
+        let text = too_early.expect("refused").to_string();
+        assert!(text.contains("is not a member") && text.contains(&GROUP.to_string()), "{text}");
+        assert!(root.is_empty(), "nothing is left of the attempt");
+    }
     let Some(first) = as_user(MEMBER, GROUP, || Participant::join(&config).expect("join")) else {
         println!("skipped: needs root");
         return;
