@@ -207,7 +207,7 @@ impl Client {
         let expiry = self.qos().expiry();
         // SAFETY: forwarded from the caller.
         let published = unsafe { send(&self.requests, self.kind.request(), request, expiry) };
-        published.map_err(|failure| failure.about(self.subject()))
+        published.map(|sent| sent.number).map_err(|failure| failure.about(self.subject()))
     }
 
     /// Takes the next reply into `response`.
@@ -234,7 +234,15 @@ pub fn service_attributes(kind: &ServiceType, qos: Qos) -> Attributes {
     Attributes { qos, ignore_local: false, structure: kind.structural_hash(), type_hash: kind.type_hash() }
 }
 
-/// Publishes a request or reply; answers its number among the publisher's own.
+/// A request or reply that was sent.
+pub struct Sent {
+    /// Its number among the publisher's own.
+    pub number: i64,
+    /// Its size.
+    pub bytes: usize,
+}
+
+/// Publishes a request or reply.
 ///
 /// # Safety
 /// `message` points to an initialised message of type `kind`, which nobody changes meanwhile.
@@ -243,7 +251,7 @@ pub unsafe fn send(
     kind: &MessageType,
     message: *const c_void,
     correlation: i64,
-) -> Result<i64> {
+) -> Result<Sent> {
     // SAFETY: forwarded from the caller.
     let (size, encoding) = unsafe { encoding::size(kind, message) }?;
     let mut loan = publisher.loan(size).map_err(|error| loan_failure(&error))?;
@@ -251,7 +259,7 @@ pub unsafe fn send(
     unsafe { encoding::write(kind, message, &mut loan) }?;
     let meta = MessageMeta { encoding, source_timestamp: clock::now_nanos(), correlation };
     let published = publisher.publish(loan, &meta).or_error(|| "cannot send".to_owned())?;
-    Ok(i64::try_from(published.number.0).unwrap_or(i64::MAX))
+    Ok(Sent { number: i64::try_from(published.number.0).unwrap_or(i64::MAX), bytes: size })
 }
 
 impl Drop for Client {

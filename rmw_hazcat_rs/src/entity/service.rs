@@ -2,7 +2,8 @@
 //!
 //! A server receives requests on the service's request topic and opens a publisher to the reply topic of each client
 //! that it answers, which it closes when the client has left the graph, or does not listen any more: a client that comes, asks
-//! and goes may never have been seen in the graph.
+//! and goes may never have been seen in the graph. Of those by which large replies went it keeps the last used ones only: each
+//! has memory for two of its largest, for as long as it is open, and thirty clients may ask for the same map once.
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::c_void;
@@ -35,6 +36,37 @@ struct Responder {
     publisher: Arc<hazcat_core::Publisher>,
     /// Whether the client was seen in the graph.
     seen: bool,
+    /// Bytes of its largest reply, if that was large.
+    bytes: usize,
+    /// When the last large one went, by the count of large replies.
+    used: u64,
+}
+
+/// Replies of so many bytes are large: they need more memory than a publisher has anyway.
+const LARGE: usize = 64 << 10;
+/// Bytes of the largest replies of those ways that are kept, all together.
+const KEPT: usize = 16 << 20;
+
+type Responders = HashMap<Gid, Responder>;
+
+/// Notes a large reply, and takes out the ways that were not used for longest, as far as all have too much memory together: what
+/// lies there unread stays until it is read.
+fn note_large(responders: &mut Responders, client: Gid, bytes: usize) -> Vec<Responder> {
+    let newest = responders.values().map(|responder| responder.used).max().unwrap_or(0);
+    if let Some(responder) = responders.get_mut(&client) {
+        responder.bytes = responder.bytes.max(bytes);
+        responder.used = newest + 1;
+    }
+    let mut kept: usize = responders.values().map(|responder| responder.bytes).sum();
+    let mut closed = Vec::new();
+    while kept > KEPT {
+        let large = responders.iter().filter(|(gid, responder)| responder.bytes > 0 && **gid != client);
+        let Some(oldest) = large.min_by_key(|(_, responder)| responder.used).map(|(gid, _)| *gid) else { break };
+        let Some(responder) = responders.remove(&oldest) else { break };
+        kept -= responder.bytes;
+        closed.push(responder);
+    }
+    closed
 }
 
 /// A server.
@@ -43,7 +75,7 @@ pub struct Service {
     presence: Presence,
     watch: Arc<ArrivalWatch>,
     requests: Arc<hazcat_core::Subscription>,
-    responders: Mutex<HashMap<Gid, Responder>>,
+    responders: Mutex<Responders>,
     kind: Arc<ServiceType>,
     qos: Qos,
     service: String,
@@ -138,8 +170,14 @@ impl Service {
     pub unsafe fn respond(&self, client: Gid, number: i64, response: *const c_void) -> Result<()> {
         let Some(publisher) = self.way_to(client)? else { return Ok(()) };
         // SAFETY: forwarded from the caller.
-        unsafe { send(&publisher, self.kind.response(), response, number) }
+        let sent = unsafe { send(&publisher, self.kind.response(), response, number) }
             .map_err(|failure| failure.about(self.subject()))?;
+        if sent.bytes >= LARGE {
+            let mut responders = lock(&self.responders);
+            let closed = note_large(&mut responders, client, sent.bytes);
+            drop(responders);
+            drop(closed);
+        }
         Ok(())
     }
 
@@ -167,7 +205,7 @@ impl Service {
             return Ok(None);
         }
         let publisher = Arc::new(publisher);
-        let responder = Responder { publisher: Arc::clone(&publisher), seen: false };
+        let responder = Responder { publisher: Arc::clone(&publisher), seen: false, bytes: 0, used: 0 };
         let snapshot = self.context.snapshot();
         let closed = self.close_ways(&mut responders, &snapshot);
         responders.insert(client, responder);
@@ -178,7 +216,7 @@ impl Service {
 
     /// Takes out the ways to clients that are gone, for the caller to drop without the lock: leaving a topic takes
     /// system calls. Called when the graph changes and when another way is opened.
-    fn close_ways(&self, responders: &mut HashMap<Gid, Responder>, snapshot: &GraphSnapshot) -> Vec<Responder> {
+    fn close_ways(&self, responders: &mut Responders, snapshot: &GraphSnapshot) -> Vec<Responder> {
         if responders.is_empty() {
             return Vec::new();
         }

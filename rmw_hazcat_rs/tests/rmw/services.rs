@@ -201,3 +201,53 @@ fn every_request_and_every_answer_is_called_back() {
         assert!(take_response(&client).is_some());
     }
 }
+
+/// Bytes of shared memory that a domain has.
+fn memory(domain: usize) -> u64 {
+    use std::os::unix::fs::MetadataExt;
+    fn of(folder: &std::path::Path) -> u64 {
+        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        let bytes = |entry: std::fs::DirEntry| match entry.metadata() {
+            Ok(meta) if meta.is_dir() => of(&entry.path()),
+            // A second name of the same file counts for nothing.
+            Ok(meta) => meta.blocks() * 512 / meta.nlink().max(1),
+            Err(_) => 0,
+        };
+        entries.map(bytes).sum()
+    }
+    let folders = std::fs::read_dir("/dev/shm").unwrap().flatten().map(|entry| entry.path());
+    let own = format!("hazcat-{}-{domain}", unsafe { libc::getuid() });
+    folders.filter(|path| path.to_string_lossy().contains(&own)).map(|path| of(&path)).sum()
+}
+
+/// Many ask for the same map once, and keep their clients.
+#[test]
+fn large_answers_do_not_keep_their_memory() {
+    const MANY: usize = 30;
+    const LARGE: usize = 2 << 20;
+    let domain = new_domain();
+    let mut context = Context::new(domain);
+    let node = context.node("map");
+    let service = node.service("/map", ask());
+    let map = "m".repeat(LARGE);
+    let clients: Vec<_> = (0..MANY).map(|_| node.client("/map", ask())).collect();
+    let ask_once = |client: &Client<'_>| {
+        send(client, 1);
+        let (_, info) = take_request(&service).unwrap();
+        respond(&service, &info.request_id, &map);
+    };
+    for client in &clients {
+        ask_once(client);
+        assert_eq!(take_response(client).unwrap().0.len(), LARGE);
+    }
+    assert!(memory(domain) < 60 << 20, "{} bytes", memory(domain));
+    // What nobody has read yet is not lost with the way, and goes when it is read.
+    for client in &clients[..MANY / 2] {
+        ask_once(client);
+        ask_once(client);
+    }
+    for client in &clients[..MANY / 2] {
+        assert_eq!([take_response(client).unwrap().0.len(), take_response(client).unwrap().0.len()], [LARGE; 2]);
+    }
+    until("the end of what was read", || memory(domain) < 80 << 20);
+}
