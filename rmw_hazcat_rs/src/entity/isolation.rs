@@ -7,9 +7,11 @@
 use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
+
+use hazcat_core::sys::fork::ForkMark;
 
 const PREFIX: &str = "hazcat-isolated-";
 static COUNTER: AtomicU32 = AtomicU32::new(0);
@@ -17,6 +19,8 @@ static COUNTER: AtomicU32 = AtomicU32::new(0);
 /// A folder that exists as long as this.
 pub struct Isolation {
     path: PathBuf,
+    /// In a forked child it is the parent's.
+    mark: ForkMark,
     /// Holds a lock for as long as the process lives; whoever gets it may clean up.
     _lock: File,
 }
@@ -32,14 +36,15 @@ impl Isolation {
             let number = COUNTER.fetch_add(1, Ordering::Relaxed);
             let path = root.join(format!("{prefix}{}-{number}", std::process::id()));
             match DirBuilder::new().mode(0o700).create(&path) {
-                Ok(()) => {
-                    let lock = File::open(&path)?;
-                    if !try_lock(&lock) {
-                        // Swept away between the two calls: take another.
-                        continue;
+                Ok(()) => match File::open(&path) {
+                    Ok(lock) if try_lock(&lock) && lock.metadata()?.nlink() > 0 => {
+                        return Ok(Self { path, mark: ForkMark::here(), _lock: lock });
                     }
-                    return Ok(Self { path, _lock: lock });
-                }
+                    // Swept away meanwhile, as one without a live owner: take another.
+                    Ok(_) => {}
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    Err(error) => return Err(error),
+                },
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(error),
             }
@@ -54,8 +59,10 @@ impl Isolation {
 
 impl Drop for Isolation {
     fn drop(&mut self) {
-        // Best effort: what cannot be removed is found abandoned later.
-        let _ = fs::remove_dir_all(&self.path);
+        if self.mark.check().is_ok() {
+            // Best effort: what cannot be removed is found abandoned later.
+            let _ = fs::remove_dir_all(&self.path);
+        }
     }
 }
 
@@ -98,6 +105,45 @@ mod tests {
         drop(Isolation::new(&root).unwrap());
         assert!(!abandoned.exists());
         assert!(two.path().is_dir());
+        fs::remove_dir_all(&root).unwrap();
+    }
+    /// A forked child finishes the context that it has inherited; the folder is its parent's.
+    #[test]
+    fn a_forked_child_removes_nothing() {
+        let root = std::env::temp_dir().join(format!("hazcat-isolation-fork-{}", std::process::id()));
+        fs::create_dir_all(&root).unwrap();
+        let one = Isolation::new(&root).unwrap();
+        // SAFETY: the child frees memory and makes system calls, and ends without running any handlers.
+        let child = unsafe { libc::fork() };
+        if child == 0 {
+            drop(one);
+            // SAFETY: ends the child at once.
+            unsafe { libc::_exit(0) };
+        }
+        let mut status = -1;
+        // SAFETY: the child above, and a place for its status.
+        assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
+        assert_eq!((status, one.path().is_dir()), (0, true));
+        drop(one);
+        fs::remove_dir_all(&root).unwrap();
+    }
+
+    /// Several processes start at once.
+    #[test]
+    fn many_are_made_at_once() {
+        let root = std::env::temp_dir().join(format!("hazcat-isolation-many-{}", std::process::id()));
+        fs::create_dir_all(&root).unwrap();
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    for _ in 0..200 {
+                        let one = Isolation::new(&root).unwrap();
+                        assert!(one.path().is_dir());
+                    }
+                });
+            }
+        });
+        assert_eq!(fs::read_dir(&root).unwrap().count(), 0);
         fs::remove_dir_all(&root).unwrap();
     }
 }
