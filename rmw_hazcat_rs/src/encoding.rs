@@ -8,7 +8,8 @@ use std::ffi::c_void;
 
 use hazcat_core::queue::Passage;
 
-use crate::error::{Context as _, Failure, Result};
+use crate::cdr::CdrError;
+use crate::error::{Code, Context as _, Failure, Result};
 use crate::ffi;
 use crate::typesupport::MessageType;
 
@@ -77,10 +78,20 @@ pub unsafe fn read(kind: &MessageType, encoding: u32, payload: &[u8], message: *
             Ok(())
         }
         // SAFETY: forwarded from the caller.
-        CDR => unsafe { kind.deserialize(cdr_payload(kind, payload)?, message) }
-            .or_error(|| format!("cannot decode a message of type '{}'", kind.ros_name())),
+        CDR => unsafe { decode(kind, cdr_payload(kind, payload)?, message) },
         other => Err(unknown(kind, other)),
     }
+}
+
+/// Makes a message out of its serialized form.
+///
+/// # Safety
+/// `message` points to an initialised message of this type that nobody else uses.
+pub unsafe fn decode(kind: &MessageType, stream: &[u8], message: *mut c_void) -> Result<()> {
+    // SAFETY: forwarded from the caller.
+    let decoded = unsafe { kind.deserialize(stream, message) };
+    let code = if matches!(decoded, Err(CdrError::NoMemory(_))) { Code::BadAlloc } else { Code::Error };
+    decoded.or_code(code, || format!("cannot decode a message of type '{}'", kind.ros_name()))
 }
 
 /// Puts the serialized form of a payload into a serialized message of the caller: the stream as it lies there, or one

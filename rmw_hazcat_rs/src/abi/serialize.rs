@@ -65,7 +65,7 @@ pub unsafe extern "C" fn rmw_deserialize(
         // SAFETY: an initialised serialized message.
         let bytes = unsafe { bytes(message) }?;
         // SAFETY: not null, and of that type by the function's contract.
-        unsafe { kind.deserialize(bytes, ros_message) }.or_error(|| format!("type '{}'", kind.ros_name()))
+        unsafe { encoding::decode(&kind, bytes, ros_message) }
     })
 }
 

@@ -24,6 +24,7 @@ use super::loan::{GivenLoan, PrivateMessage, TakenLoan};
 use super::node::Node;
 use super::publisher::{loan_failure, Publisher};
 use super::subscription::{Held, Subscription, TakenInfo};
+use super::unreadable::MOST_AT_ONCE;
 use crate::encoding;
 use crate::error::{Context as _, Failure, Result};
 use crate::ffi;
@@ -155,7 +156,7 @@ impl Subscription {
         passage: Passage,
         mut read: impl FnMut(&RawSample) -> Result<()>,
     ) -> Result<Option<TakenInfo>> {
-        loop {
+        for _ in 0..MOST_AT_ONCE {
             let Some(held) = self.next_where_it_lies()? else { return Ok(None) };
             let Err(failure) = read(&held.raw) else {
                 if let Some(device) = &self.device {
@@ -164,14 +165,18 @@ impl Subscription {
                 self.core.count_copied_out(passage, held.raw.len);
                 return Ok(Some(self.taken(held.raw.info)));
             };
+            let Some(sample) = self.core.device(&held.raw) else {
+                self.pass_over(held, failure)?;
+                continue;
+            };
             let failure = failure.about(self.subject());
-            let Some(sample) = self.core.device(&held.raw) else { return Err(failure) };
             if !sample.is_poisoned() && !self.has_failed_too_often(&failure) {
                 self.put_back(held);
                 return Err(failure);
             }
             let _ = self.core.lose_raw(held.keep().index);
         }
+        Ok(None)
     }
 
     /// Notes a failed copy. Who is told of each failure, and tries again, is told once that this has an end.
@@ -242,17 +247,24 @@ impl Subscription {
         raw.domain.is_host().then(|| unsafe { std::slice::from_raw_parts(raw.ptr.as_ptr(), raw.len) })
     }
 
+    /// Whether a message can be lent where it lies.
+    pub(super) fn check_lendable(&self, device: &DeviceUse, raw: &RawSample) -> Result<()> {
+        if raw.info.encoding != encoding::PLAIN || raw.len != self.kind.size_of() || raw.domain != device.domain {
+            let kind = self.kind.ros_name();
+            return Err(Failure::error(format!(
+                "a message that is no plain '{kind}' cannot be lent in {}",
+                device.domain
+            )));
+        }
+        Ok(())
+    }
+
     /// Lends out a message that was taken into the subscription's device. Work on the subscription's stream waits for it there;
     /// without a stream, it is waited for here.
     #[cold]
     pub(super) fn lend_on_device(&self, device: &DeviceUse, held: Held<'_>) -> Result<*mut c_void> {
         let failed = |what: String| Failure::error(what).about(self.subject());
-        let raw = &held.raw;
-        if raw.info.encoding != encoding::PLAIN || raw.len != self.kind.size_of() || raw.domain != device.domain {
-            let kind = self.kind.ros_name();
-            return Err(failed(format!("a message that is no plain '{kind}' cannot be lent in {}", device.domain)));
-        }
-        let sample = self.core.device(raw).ok_or_else(|| failed("the message's memory is gone".to_owned()))?;
+        let sample = self.core.device(&held.raw).ok_or_else(|| failed("the message's memory is gone".to_owned()))?;
         sample.wait_ready(device.stream).map_err(|error| failed(error.to_string()))?;
         let raw = held.keep();
         device_loans::begin(raw.ptr.as_ptr().cast(), raw.len, device.domain);

@@ -35,6 +35,7 @@ pub mod publisher;
 pub mod pulse;
 pub mod service;
 pub mod subscription;
+mod unreadable;
 pub mod wait_set;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -19,6 +19,7 @@ use super::loan::{LoanBook, PrivateMessage, TakenLoan};
 use super::lock;
 use super::node::Node;
 use super::publisher::topic_key;
+use super::unreadable::{Unreadable, MOST_AT_ONCE};
 use crate::arrivals::ArrivalWatch;
 use crate::attributes::Attributes;
 use crate::clock;
@@ -46,6 +47,7 @@ pub struct Subscription {
     /// The next message, where it had to be looked at to know that it has not expired, or was put back.
     looked_at: Mutex<Option<RawSample>>,
     received: AtomicU64,
+    pub(super) unreadable: Unreadable,
     /// Expression and parameters of the content filter.
     filter: Mutex<Option<FilterTexts>>,
     pub(super) kind: Arc<MessageType>,
@@ -206,6 +208,7 @@ impl Subscription {
             may_expire,
             looked_at: Mutex::default(),
             received: AtomicU64::new(0),
+            unreadable: Unreadable::default(),
             filter: Mutex::new(filter_texts),
             kind,
             qos,
@@ -353,14 +356,21 @@ impl Subscription {
             // SAFETY: forwarded from the caller.
             return unsafe { self.take_to_host(message) };
         }
-        let held = self.next();
-        self.collect_losses();
-        let Some(held) = held? else { return Ok(None) };
-        // SAFETY: forwarded from the caller.
-        unsafe { encoding::read(&self.kind, held.raw.info.encoding, held.payload(), message) }
-            .map_err(|failure| failure.about(self.subject()))?;
-        self.core.count_copied_out(encoding::passage(held.raw.info.encoding), held.raw.len);
-        Ok(Some(self.taken(held.raw.info)))
+        for _ in 0..MOST_AT_ONCE {
+            let held = self.next();
+            self.collect_losses();
+            let Some(held) = held? else { return Ok(None) };
+            let info = held.raw.info;
+            // SAFETY: forwarded from the caller.
+            match unsafe { encoding::read(&self.kind, info.encoding, held.payload(), message) } {
+                Ok(()) => {
+                    self.core.count_copied_out(encoding::passage(info.encoding), held.raw.len);
+                    return Ok(Some(self.taken(info)));
+                }
+                Err(failure) => self.pass_over(held, failure)?,
+            }
+        }
+        Ok(None)
     }
 
     /// Takes the next message in serialized form.
@@ -388,26 +398,47 @@ impl Subscription {
         if self.device.as_ref().is_some_and(|device| !device.lends()) {
             return self.lend_copy();
         }
-        let held = self.next();
-        self.collect_losses();
-        let Some(held) = held? else { return Ok(None) };
-        let info = held.raw.info;
-        if let Some(device) = &self.device {
-            return Ok(Some((self.lend_on_device(device, held)?, self.taken(info))));
+        for _ in 0..MOST_AT_ONCE {
+            let held = self.next();
+            self.collect_losses();
+            let Some(held) = held? else { return Ok(None) };
+            let info = held.raw.info;
+            if let Some(device) = &self.device {
+                if let Err(failure) = self.check_lendable(device, &held.raw) {
+                    self.pass_over(held, failure)?;
+                    continue;
+                }
+                return Ok(Some((self.lend_on_device(device, held)?, self.taken(info))));
+            }
+            let pointer = match self.decoded(&held) {
+                Ok(None) => {
+                    let raw = held.keep();
+                    self.loans.lend(raw.ptr, TakenLoan::Shared(raw.index))
+                }
+                Ok(Some(message)) => {
+                    self.core.count_copied_out(encoding::passage(info.encoding), held.raw.len);
+                    self.loans.lend(message.as_ptr(), TakenLoan::Private(message))
+                }
+                Err(failure) => {
+                    self.pass_over(held, failure)?;
+                    continue;
+                }
+            };
+            return Ok(Some((pointer, self.taken(info))));
         }
-        let pointer = if info.encoding == encoding::PLAIN {
-            encoding::plain_payload(&self.kind, held.payload()).map_err(|failure| failure.about(self.subject()))?;
-            let raw = held.keep();
-            self.loans.lend(raw.ptr, TakenLoan::Shared(raw.index))
-        } else {
-            let message = PrivateMessage::new(&self.kind).map_err(|failure| failure.about(self.subject()))?;
-            // SAFETY: a fresh message of this type.
-            unsafe { encoding::read(&self.kind, info.encoding, held.payload(), message.as_ptr().as_ptr().cast()) }
-                .map_err(|failure| failure.about(self.subject()))?;
-            self.core.count_copied_out(encoding::passage(info.encoding), held.raw.len);
-            self.loans.lend(message.as_ptr(), TakenLoan::Private(message))
-        };
-        Ok(Some((pointer, self.taken(info))))
+        Ok(None)
+    }
+
+    /// A private copy of a message that came serialized; `None` of one that can be lent as it is.
+    fn decoded(&self, held: &Held<'_>) -> Result<Option<PrivateMessage>> {
+        let encoding = held.raw.info.encoding;
+        if encoding == encoding::PLAIN {
+            return encoding::plain_payload(&self.kind, held.payload()).map(|_| None);
+        }
+        let message = PrivateMessage::new(&self.kind)?;
+        // SAFETY: a fresh message of this type.
+        unsafe { encoding::read(&self.kind, encoding, held.payload(), message.as_ptr().as_ptr().cast()) }?;
+        Ok(Some(message))
     }
 
     /// Takes a loan back.

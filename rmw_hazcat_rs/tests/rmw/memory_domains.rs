@@ -171,12 +171,7 @@ fn serialized_messages_go_to_and_come_from_devices() {
     bytes.extend([1, 0, 0, 0, 0, 0, 0, 0]);
     bytes.extend(2.25f64.to_le_bytes());
     for publisher in &publishers {
-        let message = ffi::rmw_serialized_message_t {
-            buffer: bytes.as_mut_ptr(),
-            buffer_length: bytes.len(),
-            buffer_capacity: bytes.len(),
-            allocator: default_allocator(),
-        };
+        let message = message_of(&mut bytes);
         for _ in 0..2 {
             ok(unsafe { rmw_publish_serialized_message(publisher.0, &message, std::ptr::null_mut()) });
         }
@@ -194,6 +189,29 @@ fn serialized_messages_go_to_and_come_from_devices() {
             unsafe { libc::free(out.buffer.cast()) };
         }
         assert_eq!(take(&here), Some(a_pair(9)));
+        // What is no message of the type is passed over.
+        let garbled = ffi::rmw_serialized_message_t { buffer_length: 9, ..message_of(&mut bytes) };
+        for _ in 0..2 {
+            ok(unsafe { rmw_publish_serialized_message(publisher.0, &garbled, std::ptr::null_mut()) });
+        }
+        publisher.publish(&a_pair(10));
+        let message = take_loaned(&there).expect("the message behind them");
+        assert_eq!(on_device(message), a_pair(10));
+        ok(give_back(&there, message));
+        assert_eq!(take(&here), Some(a_pair(10)));
+        ok(unsafe { rmw_publish_serialized_message(publisher.0, &garbled, std::ptr::null_mut()) });
+        publisher.publish(&a_pair(11));
+        assert_eq!(take(&there), Some(a_pair(11)));
+        assert_eq!(take(&here), Some(a_pair(11)));
+    }
+}
+
+fn message_of(bytes: &mut [u8]) -> ffi::rmw_serialized_message_t {
+    ffi::rmw_serialized_message_t {
+        buffer: bytes.as_mut_ptr(),
+        buffer_length: bytes.len(),
+        buffer_capacity: bytes.len(),
+        allocator: default_allocator(),
     }
 }
 

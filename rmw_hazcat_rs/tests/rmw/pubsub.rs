@@ -1,5 +1,6 @@
 //! Publishing and taking: plain and serialized messages, every way to take them, QoS.
 
+use crate::events::{subscription_event, take};
 use crate::support::*;
 use crate::types::{other_pair, pair, text, Pair, Text};
 use rmw_hazcat_rs::abi::publisher::{
@@ -178,35 +179,31 @@ fn a_type_that_lies_in_no_library_is_not_remembered() {
     assert!(!std::sync::Arc::ptr_eq(&read(), &read()));
 }
 
+/// rclpy ends its `spin` where taking is an error: anybody could end it.
 #[test]
-fn what_cannot_be_decoded_is_an_error_and_not_taken() {
+fn what_cannot_be_decoded_is_passed_over_and_counts_as_lost() {
     let mut context = Context::new(new_domain());
     let node = context.node("hostile");
     let publisher = node.publisher("/t", text(), &qos());
     let subscription = node.subscription("/t", text(), &qos());
-    // A string that claims to be longer than the message.
-    let mut lie = [0u8, 1, 0, 0, 0xff, 0xff, 0, 0, b'a', 0];
-    let message = ffi::rmw_serialized_message_t {
-        buffer: lie.as_mut_ptr(),
-        buffer_length: lie.len(),
-        buffer_capacity: lie.len(),
-        allocator: default_allocator(),
-    };
-    ok(unsafe { rmw_publish_serialized_message(publisher.0, &message, std::ptr::null_mut()) });
-    publisher.publish(&Text::of("after it"));
-    let (mut out, mut taken) = (Text::new(), true);
-    let code = unsafe {
-        rmw_hazcat_rs::abi::take::rmw_take(
-            subscription.0,
-            std::ptr::from_mut(&mut out).cast(),
-            &mut taken,
-            std::ptr::null_mut(),
-        )
-    };
-    let text = fails(code, ffi::RMW_RET_ERROR);
-    assert!(!taken && text.contains("/t"), "{text}");
+    let event = subscription_event(&subscription, ffi::RMW_EVENT_MESSAGE_LOST);
+    // A string that claims to be longer than the message; no string at all; a representation that nobody here writes.
+    for bytes in [&[0u8, 1, 0, 0, 0xff, 0xff, 0, 0, b'a', 0][..], &[], &[0, 7, 0, 0, 2, 0, 0, 0, b'a', 0]] {
+        let message = ffi::rmw_serialized_message_t {
+            buffer: bytes.as_ptr().cast_mut(),
+            buffer_length: bytes.len(),
+            buffer_capacity: bytes.len(),
+            allocator: default_allocator(),
+        };
+        ok(unsafe { rmw_publish_serialized_message(publisher.0, &message, std::ptr::null_mut()) });
+    }
+    publisher.publish(&Text::of("after them"));
+    let mut out = Text::new();
     assert!(subscription.take(&mut out), "the next message is not affected");
-    assert_eq!(out.get(), "after it");
+    assert_eq!(out.get(), "after them");
+    assert!(!subscription.take(&mut out));
+    let status: ffi::rmw_message_lost_status_t = take(&event);
+    assert_eq!((status.total_count, status.total_count_change), (3, 3));
 }
 
 #[test]
