@@ -42,8 +42,10 @@ pub struct Subscription {
     /// `None`: it wants its messages on the host.
     pub(super) device: Option<DeviceUse>,
     pub(super) loans: LoanBook<TakenLoan>,
-    /// Whether a publisher whose messages expire was met, or a message was put back: `looked_at` may have one.
+    /// Whether a publisher whose messages expire was met: `looked_at` may have one.
     may_expire: Arc<AtomicBool>,
+    /// Whether a message was put back, ever: `looked_at` may have it.
+    may_be_back: AtomicBool,
     /// The next message, where it had to be looked at to know that it has not expired, or was put back.
     looked_at: Mutex<Option<RawSample>>,
     received: AtomicU64,
@@ -206,6 +208,7 @@ impl Subscription {
             device: DeviceUse::of(&choice),
             loans: LoanBook::new(),
             may_expire,
+            may_be_back: AtomicBool::new(false),
             looked_at: Mutex::default(),
             received: AtomicU64::new(0),
             unreadable: Unreadable::default(),
@@ -288,7 +291,7 @@ impl Subscription {
 
     /// The next message that has not expired, held, in the memory in which `take` finds it.
     pub(super) fn next_by(&self, take: TakeFn) -> Result<Option<Held<'_>>> {
-        if !self.may_expire.load(Ordering::Relaxed) {
+        if !self.may_have_looked() {
             let raw = take(&self.core).or_error(|| self.subject())?;
             // Only now is known whether its publisher's messages expire.
             match raw.map(|raw| Held { core: &self.core, raw }) {
@@ -317,9 +320,13 @@ impl Subscription {
         }
     }
 
+    fn may_have_looked(&self) -> bool {
+        self.may_expire.load(Ordering::Relaxed) || self.may_be_back.load(Ordering::Relaxed)
+    }
+
     /// Has the next take find a message again.
     pub(super) fn put_back(&self, held: Held<'_>) {
-        self.may_expire.store(true, Ordering::Relaxed);
+        self.may_be_back.store(true, Ordering::Relaxed);
         let former = lock(&self.looked_at).replace(held.keep());
         if let Some(raw) = former {
             self.let_pass(Held { core: &self.core, raw });
@@ -501,7 +508,7 @@ impl Waitable for Subscription {
             return true;
         }
         let has_data = self.core.has_data();
-        if !self.may_expire.load(Ordering::Relaxed) {
+        if !self.may_have_looked() {
             return has_data;
         }
         let mut looked_at = lock(&self.looked_at);
@@ -511,6 +518,9 @@ impl Waitable for Subscription {
             }
             *looked_at = None;
             self.let_pass(Held { core: &self.core, raw });
+        }
+        if !self.may_expire.load(Ordering::Relaxed) {
+            return has_data;
         }
         // As its owner will take it: on loan perhaps, but then only on a device of which the program knows.
         let take: TakeFn = match &self.device {

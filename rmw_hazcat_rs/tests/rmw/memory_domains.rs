@@ -271,6 +271,17 @@ fn what_a_device_refuses_is_an_error_and_nothing_is_lost() {
         assert_eq!(take(subscription), Some(a_pair(2)), "it is still there");
         assert_eq!(take(subscription), None);
     }
+
+    // Nor does it cost more from then on to wait and take.
+    let host = node.publisher("/t", pair(), &qos());
+    let before = copies(&device);
+    for id in 3..6 {
+        host.publish(&a_pair(id));
+        let mut what = For { subscriptions: vec![there.data()], ..For::default() };
+        ok(wait_set.wait(&mut what, Some(Duration::ZERO)));
+        assert_eq!(take(&there), Some(a_pair(id)));
+    }
+    assert_eq!(copies(&device), before, "from the host, to the host");
 }
 
 #[test]
