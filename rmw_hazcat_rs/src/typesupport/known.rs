@@ -9,10 +9,11 @@ use crate::ffi;
 use std::collections::BTreeMap;
 use std::ffi::c_void;
 use std::mem::MaybeUninit;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, RwLock};
 
-/// By the address of the table.
-static KNOWN: Mutex<BTreeMap<usize, Arc<MessageType>>> = Mutex::new(BTreeMap::new());
+/// By the address of the table. Never waited for: a forked child may serialize, and finds it locked for ever where the fork
+/// happened at the wrong moment. It then reads the type anew.
+static KNOWN: RwLock<BTreeMap<usize, Arc<MessageType>>> = RwLock::new(BTreeMap::new());
 
 impl MessageType {
     /// The type of a handle, read only once.
@@ -26,13 +27,16 @@ impl MessageType {
         // SAFETY: passed on.
         let tables = unsafe { resolve::message_tables(handle) }?;
         let key = tables.data as usize;
-        if let Some(kind) = KNOWN.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
-            return Ok(Arc::clone(kind));
+        let known = KNOWN.try_read().ok().and_then(|known| known.get(&key).cloned());
+        if let Some(kind) = known {
+            return Ok(kind);
         }
         // SAFETY: passed on, with the handle's own tables.
         let kind = unsafe { Self::from_tables(handle, &tables) }?;
-        if keep_loaded(tables.data) {
-            KNOWN.lock().unwrap_or_else(PoisonError::into_inner).insert(key, Arc::clone(&kind));
+        if let Ok(mut known) = KNOWN.try_write() {
+            if keep_loaded(tables.data) {
+                known.insert(key, Arc::clone(&kind));
+            }
         }
         Ok(kind)
     }
