@@ -41,6 +41,12 @@ pub unsafe extern "C" fn rmw_init(
         if options.security_options.enforce_security == ffi::RMW_SECURITY_ENFORCEMENT_ENFORCE {
             return Err(Failure::unsupported("security is enforced, but rmw_hazcat_rs has no DDS security"));
         }
+        if !options.security_options.security_root_path.is_null() {
+            logging::log(
+                logging::Severity::Warn,
+                format_args!("security is configured, but rmw_hazcat_rs has no DDS security: only the files' modes protect messages"),
+            );
+        }
         let domain = if options.domain_id == DEFAULT_DOMAIN { 0 } else { options.domain_id };
         let domain_id =
             u32::try_from(domain).map_err(|_| Failure::invalid(format!("domain id {domain} is out of range")))?;

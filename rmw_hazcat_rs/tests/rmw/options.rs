@@ -65,6 +65,32 @@ fn security_cannot_be_enforced() {
     ok(unsafe { rmw_init_options_fini(&mut options) });
 }
 
+/// Where it is not enforced, who has keys is told that they are not used.
+#[test]
+fn security_that_is_not_enforced_is_warned_of() {
+    let output = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "options::permissive", "--ignored", "--nocapture"])
+        .env(PERMISSIVE, new_domain().to_string())
+        .env("HAZCAT_LOG", "warn")
+        .output()
+        .unwrap();
+    assert!(output.status.success());
+    assert!(String::from_utf8_lossy(&output.stderr).contains("has no DDS security"));
+}
+
+const PERMISSIVE: &str = "HAZCAT_TEST_PERMISSIVE";
+
+#[test]
+#[ignore = "a part of another test"]
+fn permissive() {
+    let Ok(domain) = std::env::var(PERMISSIVE) else { return };
+    let mut options = options(domain.parse().unwrap(), default_allocator());
+    let path = unsafe { options.allocator.allocate.unwrap()(2, options.allocator.state) }.cast();
+    unsafe { c"/".as_ptr().copy_to_nonoverlapping(path, 2) };
+    options.security_options.security_root_path = path;
+    drop(Context::with(options));
+}
+
 #[test]
 fn nothing_stays_in_shared_memory() {
     let domain = new_domain();
