@@ -38,3 +38,17 @@ if(DEFINED CACHE{HAZCAT_ENVIRONMENT_ROS} AND NOT "${HAZCAT_ENVIRONMENT_ROS}" STR
     "its own (colcon build --build-base), or delete ${CMAKE_BINARY_DIR}.")
 endif()
 set(HAZCAT_ENVIRONMENT_ROS "${HAZCAT_ROS}" CACHE INTERNAL "whether this build folder was configured with ROS 2")
+
+# HAZCAT_AMENT_PREFIX_PATH, HAZCAT_CMAKE_PREFIX_PATH: what cargo's build scripts look for headers in. Without our own prefix, which is
+# sourced in some builds and not in others: they would make all bindings anew each time. But a prefix may be shared with what we
+# need (colcon build --merge-install).
+file(GLOB _beside_us RELATIVE "${CMAKE_INSTALL_PREFIX}/share/ament_index/resource_index/packages"
+  "${CMAKE_INSTALL_PREFIX}/share/ament_index/resource_index/packages/*")
+list(FILTER _beside_us EXCLUDE REGEX "^${PROJECT_NAME}$")
+foreach(_variable IN ITEMS AMENT_PREFIX_PATH CMAKE_PREFIX_PATH)
+  file(TO_CMAKE_PATH "$ENV{${_variable}}" HAZCAT_${_variable})
+  if(HAZCAT_${_variable} AND NOT _beside_us)
+    list(REMOVE_ITEM HAZCAT_${_variable} "${CMAKE_INSTALL_PREFIX}")
+  endif()
+  list(JOIN HAZCAT_${_variable} ":" HAZCAT_${_variable})
+endforeach()

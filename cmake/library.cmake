@@ -17,7 +17,8 @@ set(_hazcat ${HAZCAT_CARGO_TARGET_DIR}/${_profile_folder}/hazcat)
 # which is what colcon shows. make's job server is not handed on, since it does not reach into a custom command; nor is another
 # target than this machine, for which cargo would build into another folder.
 set(_clean
-  ${CMAKE_COMMAND} -E env --unset=MAKEFLAGS --unset=MFLAGS --unset=CARGO_BUILD_TARGET)
+  ${CMAKE_COMMAND} -E env --unset=MAKEFLAGS --unset=MFLAGS --unset=CARGO_BUILD_TARGET
+    "AMENT_PREFIX_PATH=${HAZCAT_AMENT_PREFIX_PATH}" "CMAKE_PREFIX_PATH=${HAZCAT_CMAKE_PREFIX_PATH}")
 add_custom_target(rmw_hazcat_rs_cargo ALL
   COMMAND ${_clean} "CARGO_TARGET_DIR=${HAZCAT_CARGO_TARGET_DIR}"
     ${HAZCAT_CARGO} build --quiet --locked --package rmw_hazcat_rs --lib --profile ${_profile}

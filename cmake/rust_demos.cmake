@@ -18,11 +18,6 @@ if(NOT _distribution)
   endif()
 endif()
 
-# Not our own prefix, which is sourced in some builds and not in others: r2r makes all its bindings anew whenever this changes.
-file(TO_CMAKE_PATH "$ENV{AMENT_PREFIX_PATH}" _prefixes)
-list(REMOVE_ITEM _prefixes "${CMAKE_INSTALL_PREFIX}")
-list(JOIN _prefixes ":" _prefixes)
-
 foreach(_crate IN ITEMS rclrs r2r)
   set(_base ${HAZCAT_RUST_DEMOS_DIR}/${_crate})
   set(_programs "")
@@ -39,7 +34,7 @@ foreach(_crate IN ITEMS rclrs r2r)
     COMMAND ${CMAKE_COMMAND}
       "-DCRATE=${_crate}" "-DSOURCE=${CMAKE_CURRENT_SOURCE_DIR}/demos/${_crate}" "-DBASE=${_base}" "-DPROGRAMS=${_programs}"
       "-DREQUIRED=${HAZCAT_RUST_DEMOS}" "-DCARGO=${HAZCAT_CARGO}" "-DPYTHON=${Python3_EXECUTABLE}"
-      "-DPREFIXES=${_prefixes}" "-DDISTRIBUTION=${_distribution}"
+      "-DPREFIXES=${HAZCAT_AMENT_PREFIX_PATH}" "-DDISTRIBUTION=${_distribution}"
       -P ${CMAKE_CURRENT_SOURCE_DIR}/cmake/build_rust_demos.cmake
     COMMENT "demo nodes with ${_crate}"
     VERBATIM)
