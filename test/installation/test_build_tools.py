@@ -64,6 +64,30 @@ def test_a_python_that_lacks_a_module_is_passed_over(tmp_path):
     assert done.returncode == 0 and 'Python: /usr/bin/python3' in done.stdout, done.stdout
 
 
+PREFIXES = """
+set(PROJECT_NAME rmw_hazcat_rs)
+set(CMAKE_INSTALL_PREFIX {install})
+set(CMAKE_DISABLE_FIND_PACKAGE_rmw TRUE)
+include({repository}/cmake/environment.cmake)
+message(STATUS "prefixes: ${{HAZCAT_AMENT_PREFIX_PATH}}")
+"""
+
+
+def test_our_own_prefix_is_not_searched_unless_others_are_in_it(tmp_path):
+    """Build scripts start anew when it comes and goes; in a merged install, all that they need may be there."""
+    install, other = tmp_path / 'install', tmp_path / 'other'
+    packages = install / 'share/ament_index/resource_index/packages'
+    packages.mkdir(parents=True)
+    script = tmp_path / 'prefixes.cmake'
+    script.write_text(PREFIXES.format(install=install, repository=REPOSITORY))
+    environment = {'AMENT_PREFIX_PATH': f'{install}:{other}', 'PATH': os.environ['PATH']}
+    for package, expected in (('rmw_hazcat_rs', f'{other}'), ('rcl', f'{install}:{other}')):
+        (packages / package).touch()
+        done = subprocess.run(['cmake', '-P', script], env=environment, cwd=tmp_path, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, text=True, timeout=60)
+        assert f'prefixes: {expected}\n' in done.stdout, done.stdout
+
+
 def test_the_scripts_find_cargo_without_a_home(tmp_path):
     found = cargo(tmp_path / 'bin', '1.95.0')
     environment = {key: value for key, value in os.environ.items() if key not in ('HOME', 'CARGO_HOME')}
