@@ -9,7 +9,7 @@
 //! | `isolation.rs` | contexts that discover nobody |
 //! | `node.rs` | nodes |
 //! | `publisher.rs`, `loan.rs` | publishing |
-//! | `subscription.rs` | taking |
+//! | `subscription.rs`, `subscription/taking.rs` | taking |
 //! | `device.rs`, `device_loans.rs` | both of them on a device, and which addresses there are on loan |
 //! | `depth.rs` | how deep a queue really is |
 //! | `client.rs`, `service.rs` | requests and responses |
