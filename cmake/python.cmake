@@ -5,9 +5,13 @@
 # decides.
 if(NOT Python3_EXECUTABLE)
   set(_modules "ament_package, catkin_pkg.package, em, lark")
-  if(NOT "$ENV{AMENT_PREFIX_PATH}" STREQUAL "")
-    string(APPEND _modules ", numpy")  # for rosidl_generator_py, of which Debian has no package
-  endif()
+  string(REPLACE ":" ";" _prefixes "$ENV{AMENT_PREFIX_PATH}")
+  foreach(_prefix IN LISTS _prefixes)
+    if(EXISTS "${_prefix}/share/rosidl_generator_py")  # Debian has no package of it
+      string(APPEND _modules ", numpy")
+      break()
+    endif()
+  endforeach()
   find_program(_hazcat_python3 python3)
   foreach(_candidate IN ITEMS "${_hazcat_python3}" /usr/bin/python3)
     execute_process(
