@@ -4,7 +4,7 @@
 //! same. It begins with the first such publisher; most programs have none.
 
 use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
-use std::thread::{JoinHandle, ThreadId};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use hazcat_core::sys::clock::monotonic_nanos;
@@ -37,7 +37,7 @@ struct Shared {
 #[derive(Default)]
 pub struct Heartbeat {
     shared: Arc<Shared>,
-    thread: Mutex<Option<(JoinHandle<()>, ThreadId)>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Heartbeat {
@@ -51,8 +51,7 @@ impl Heartbeat {
             let shared = Arc::clone(&self.shared);
             let started = thread::spawn("hazcat-pulse", move || shared.run())
                 .or_error(|| "cannot start the thread that shows liveliness".to_owned())?;
-            let id = started.thread().id();
-            *thread = Some((started, id));
+            *thread = Some(started);
         }
         drop(thread);
         let mut state = lock(&self.shared.state);
@@ -68,8 +67,8 @@ impl Heartbeat {
     pub fn stop(&self) {
         lock(&self.shared.state).stop = true;
         self.shared.wake.notify_one();
-        let Some((thread, id)) = lock(&self.thread).take() else { return };
-        if id != std::thread::current().id() && thread.join().is_err() {
+        let Some(thread) = lock(&self.thread).take() else { return };
+        if thread.thread().id() != std::thread::current().id() && thread.join().is_err() {
             log(Severity::Error, format_args!("the thread that shows liveliness has panicked"));
         }
     }

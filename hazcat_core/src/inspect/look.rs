@@ -47,8 +47,8 @@ pub(crate) fn look_among(directory: &Directory, holders: Holders) -> Result<Repo
     let participants = eyes.participants();
     let mut topics = directory.topics().unwrap_or_default();
     topics.extend(directory.kept_topics());
-    topics.sort_unstable_by(|one, other| one.as_str().cmp(other.as_str()));
-    topics.dedup_by(|one, other| one.as_str() == other.as_str());
+    topics.sort_unstable();
+    topics.dedup();
     let topics: Vec<TopicReport> = topics.iter().filter_map(|topic| eyes.topic(topic)).collect();
     let segments = eyes.segments();
     let (bytes, foreign) = eyes.all_files(&participants, &topics, &segments);

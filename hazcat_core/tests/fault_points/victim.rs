@@ -15,7 +15,6 @@ use hazcat_core::{
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
-use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -326,13 +325,10 @@ fn lost_topic(participant: &Arc<Participant>, look_after_all: &dyn Fn()) {
     look_after_all();
     let _ = std::fs::remove_file(&path).and_then(|()| std::fs::write(&path, "no topic"));
     look_after_all();
-    let second = |kept: &Path| kept.join("topics").join(path.file_name().unwrap_or_default());
-    let kept = directory
-        .path()
-        .with_file_name(format!(".{}.kept", directory.path().file_name().unwrap_or_default().to_string_lossy()));
-    let _ = std::fs::remove_file(second(&kept));
+    let second = second_name(&path);
+    let _ = std::fs::remove_file(&second);
     look_after_all();
-    let _ = std::fs::remove_file(second(&kept)).and_then(|()| std::fs::write(second(&kept), "no topic"));
+    let _ = std::fs::remove_file(&second).and_then(|()| std::fs::write(&second, "no topic"));
     look_after_all();
     // Somebody else is the first to look for it.
     let other = Participant::join(participant.config()).expect("join");
@@ -343,7 +339,7 @@ fn lost_topic(participant: &Arc<Participant>, look_after_all: &dyn Fn()) {
     drop((late, lost, to_lost));
     // One more who finds its second name missing.
     let last = subscription(participant, "lost", keep_all());
-    let _ = std::fs::remove_file(second(&kept));
+    let _ = std::fs::remove_file(&second);
     let late = subscription(&other, "lost", keep_all());
     drop((last, late));
     other.leave();

@@ -84,13 +84,6 @@ fn inode(path: &Path) -> Option<u64> {
     fs::symlink_metadata(path).ok().map(|meta| meta.ino())
 }
 
-fn second_name(path: &Path) -> PathBuf {
-    let (folder, file) = (path.parent().expect("a folder"), path.file_name().expect("a name"));
-    let directory = folder.parent().expect("a directory");
-    let kept = format!(".{}.kept", directory.file_name().expect("a name").to_string_lossy());
-    directory.with_file_name(kept).join(folder.file_name().expect("a name")).join(file)
-}
-
 #[test]
 fn a_removed_topic_file_gets_its_name_back() {
     let mut talk = Talk::new();

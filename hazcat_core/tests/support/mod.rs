@@ -192,6 +192,14 @@ pub fn take_all(subscription: &Subscription) -> Vec<(u64, u64)> {
     std::iter::from_fn(|| take(subscription)).collect()
 }
 
+/// The other name of a topic file or segment: in the folder of second names, beside the directory.
+pub fn second_name(path: &Path) -> PathBuf {
+    let (folder, file) = (path.parent().expect("a folder"), path.file_name().expect("a name"));
+    let directory = folder.parent().expect("a directory");
+    let kept = format!(".{}.kept", directory.file_name().expect("a name").to_string_lossy());
+    directory.with_file_name(kept).join(folder.file_name().expect("a name")).join(file)
+}
+
 /// The numbers of everything there is.
 pub fn take_numbers(subscription: &Subscription) -> Vec<u64> {
     take_all(subscription).into_iter().map(|(_, number)| number).collect()

@@ -107,6 +107,7 @@ mod tests {
         assert!(two.path().is_dir());
         fs::remove_dir_all(&root).unwrap();
     }
+
     /// A forked child finishes the context that it has inherited; the folder is its parent's.
     #[test]
     fn a_forked_child_removes_nothing() {

@@ -2,8 +2,8 @@
 //!
 //! Without a lease a publisher is alive as long as its process is, which the kernel knows. With one, it must also give a
 //! sign of life within each lease: by publishing or asserting (manual liveliness), or by a thread of its process
-//! (automatic, [`crate::heartbeat`]), so that a process that was stopped, or hangs as a whole, is noticed too. Either way it counts as alive from
-//! its creation on. Times are nanoseconds of the monotonic clock.
+//! (automatic, [`crate::heartbeat`]), so that a process that was stopped, or hangs as a whole, is noticed too. Either way
+//! it counts as alive from its creation on. Times are nanoseconds of the monotonic clock.
 //!
 //! What subscriptions count is what they count over DDS: a publisher that leaves is taken off the list; one with a lease
 //! whose process died is not alive, for [`MOURNING`], and then taken off.
