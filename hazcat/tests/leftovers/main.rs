@@ -2,176 +2,21 @@
 //!
 //! Each test has a root folder of its own. Children are this same test binary, run with [`child`] as their only test.
 
-use hazcat_core::domain::DomainId;
+mod stats;
+mod support;
+
 use hazcat_core::graph::NodeRecord;
-use hazcat_core::{Config, Gid, History, MessageMeta, Participant, Passage, Publisher, PublisherOptions};
-use hazcat_core::{Subscription, SubscriptionOptions, TopicKey};
+use hazcat_core::{
+    Config, Gid, MessageMeta, Participant, Publisher, PublisherOptions, Subscription, SubscriptionOptions,
+};
 use serde_json::{json, Value};
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{symlink, PermissionsExt};
-use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
-
-const ROOT: &str = "HAZCAT_TEST_LEFTOVERS_ROOT";
-const NAME: &str = "HAZCAT_TEST_LEFTOVERS_NAME";
-/// A watchdog, not a time limit.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-struct Root(PathBuf);
-
-impl Root {
-    fn new() -> Self {
-        static COUNTER: AtomicU32 = AtomicU32::new(0);
-        let number = COUNTER.fetch_add(1, Ordering::Relaxed);
-        let path = PathBuf::from(format!("/dev/shm/hazcat-test-{}-leftovers-{number}", std::process::id()));
-        std::fs::create_dir(&path).expect("a new folder in /dev/shm");
-        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o1777)).expect("like /dev/shm");
-        Self(path)
-    }
-
-    fn config(&self) -> Config {
-        Config { root: self.0.clone(), ..Config::default() }
-    }
-
-    /// The one directory there is, but for that of second names.
-    fn directory(&self) -> PathBuf {
-        let is_visible = |entry: &std::fs::DirEntry| !entry.file_name().as_encoded_bytes().starts_with(b".");
-        let mut entries = std::fs::read_dir(&self.0).expect("root").flatten().filter(is_visible);
-        let path = entries.next().expect("a directory").path();
-        assert!(entries.next().is_none());
-        path
-    }
-
-    /// The folder of second names.
-    fn second_names(&self) -> PathBuf {
-        let name = format!(".{}.kept", self.directory().file_name().expect("a name").to_string_lossy());
-        self.0.join(name)
-    }
-
-    fn files(&self, folder: &str) -> Vec<PathBuf> {
-        let mut files: Vec<_> =
-            std::fs::read_dir(self.directory().join(folder)).expect(folder).flatten().map(|file| file.path()).collect();
-        files.sort();
-        files
-    }
-
-    fn hazcat(&self, arguments: &[&str]) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_hazcat")).args(arguments).arg("--root").arg(&self.0).output().expect("hazcat")
-    }
-
-    /// Its output; it must succeed.
-    fn says(&self, arguments: &[&str]) -> String {
-        let output = self.hazcat(arguments);
-        assert!(output.status.success(), "{arguments:?}: {output:?}");
-        String::from_utf8(output.stdout).expect("text")
-    }
-
-    fn list(&self) -> Value {
-        serde_json::from_str(&self.says(&["list", "--json"])).expect("JSON")
-    }
-}
-
-impl Drop for Root {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
-/// Another process with a node, a publisher and a subscription on topic "t"; killed on drop.
-struct Peer {
-    process: Child,
-    stdout: BufReader<std::process::ChildStdout>,
-}
-
-impl Peer {
-    fn start(root: &Root, name: &str) -> Self {
-        Self::start_as(root, name, None)
-    }
-
-    fn start_as(root: &Root, name: &str, user: Option<u32>) -> Self {
-        let own = std::env::current_exe().expect("own path");
-        // Another user may not reach the folder it lies in.
-        let copy = std::env::temp_dir().join(format!("hazcat-test-{}", std::process::id()));
-        let mut command = match user {
-            Some(user) => {
-                std::fs::copy(&own, &copy).expect("copy");
-                let mut command = Command::new(&copy);
-                command.uid(user).gid(user).current_dir("/");
-                command
-            }
-            None => Command::new(&own),
-        };
-        command.args(["child", "--exact", "--nocapture", "--test-threads=1"]).env(ROOT, &root.0).env(NAME, name);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut process = loop {
-            match command.spawn() {
-                // What another test forks right now has the copy open for writing until it runs its own program.
-                Err(error) if error.kind() == std::io::ErrorKind::ExecutableFileBusy => std::thread::yield_now(),
-                other => break other.expect("spawn"),
-            }
-        };
-        if user.is_some() {
-            let _ = std::fs::remove_file(&copy);
-        }
-        let stdout = BufReader::new(process.stdout.take().expect("piped"));
-        let mut peer = Self { process, stdout };
-        assert_eq!(peer.answer(), "ready");
-        peer
-    }
-
-    fn answer(&mut self) -> String {
-        loop {
-            let mut line = String::new();
-            assert!(self.stdout.read_line(&mut line).expect("read") > 0, "the child ended");
-            if let Some((_, answer)) = line.split_once("@@") {
-                return answer.trim_end().to_owned();
-            }
-        }
-    }
-
-    fn ask(&mut self, line: &str) -> String {
-        writeln!(self.process.stdin.as_mut().expect("piped"), "{line}").expect("the child reads");
-        self.answer()
-    }
-
-    fn signal(&self, signal: i32) {
-        // SAFETY: a signal to a child that has not been waited for.
-        assert_eq!(unsafe { libc::kill(self.id(), signal) }, 0);
-    }
-
-    fn id(&self) -> i32 {
-        self.process.id() as i32
-    }
-
-    /// Stops it, and waits until it is.
-    fn stop(&self) {
-        self.signal(libc::SIGSTOP);
-        let mut status = 0;
-        // SAFETY: waits for a child's change of state.
-        assert_eq!(unsafe { libc::waitpid(self.id(), &raw mut status, libc::WUNTRACED) }, self.id());
-        assert!(libc::WIFSTOPPED(status));
-    }
-
-    fn kill(mut self) {
-        self.process.kill().expect("kill");
-        self.process.wait().expect("wait");
-    }
-}
-
-impl Drop for Peer {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-fn topic() -> TopicKey {
-    TopicKey { name: "t".into(), type_name: "test/Type".into(), type_hash: 7 }
-}
+use support::*;
 
 /// Not a test: what a child runs.
 #[test]
@@ -217,97 +62,6 @@ fn child() {
             other => panic!("unknown line {other}"),
         }
     }
-}
-
-fn only<'a>(list: &'a Value, name: &str) -> &'a Vec<Value> {
-    let directories = list["directories"].as_array().expect("a list");
-    assert_eq!(directories.len(), 1, "{list:#}");
-    directories[0][name].as_array().expect("a list")
-}
-
-#[test]
-fn it_shows_what_was_counted_and_in_which_memory_each_endpoint_is() {
-    let root = Root::new();
-    assert!(root.says(&["stats"]).contains("no topics"));
-    let sim = DomainId::new("sim", 7).expect("in range");
-    // Looked at from another process, while these are at work.
-    let (here, there) = (root.config(), root.config());
-    let here = Participant::join(&here).expect("join");
-    let there = Participant::join(&there).expect("join");
-    let publisher = Publisher::new(&here, &topic(), PublisherOptions { domain: sim, ..Default::default() });
-    let publisher = publisher.expect("publisher");
-    let deep = |domain| SubscriptionOptions { domain, history: History::KeepLast(3), ..Default::default() };
-    let [host, other, device] = [DomainId::HOST, DomainId::HOST, sim]
-        .map(|domain| Subscription::new(&there, &topic(), deep(domain)).expect("subscription"));
-    for number in 0..8_u8 {
-        let mut loan = publisher.loan_on_device(1000).expect("loan");
-        if number < 6 {
-            loan.copy_from(&[number; 600]).expect("fits");
-        }
-        loan.publish(&MessageMeta::default()).expect("publish");
-        // The slow one loses five.
-        for subscription in [&host, &other] {
-            assert!(subscription.take().expect("take").is_some());
-        }
-    }
-    while device.take().expect("take").is_some() {}
-    host.count_copied_out(Passage::Copied, 1000);
-    host.count_copied_out(Passage::Serialized, 500);
-
-    let stats: Value = serde_json::from_str(&root.says(&["stats", "--json"])).expect("JSON");
-    let topic = &only(&stats, "topics")[0];
-    assert_eq!(topic["published"], 8);
-    let memory = json!([
-        { "memory": "host", "copies": 8, "bytes": 8000 },
-        { "memory": "sim:7", "copies": 0, "bytes": 0 },
-    ]);
-    assert_eq!(topic["memory"], memory, "{topic:#}");
-    let publishers = topic["publishers"].as_array().expect("a list");
-    assert_eq!((publishers.len(), &publishers[0]["memory"]), (1, &json!("sim:7")), "{topic:#}");
-    let counters = json!({
-        "messages": 8, "bytes": 8000, "dropped": 0, "on_device": 8, "in_place": 2, "copied_in": 0, "serialized": 0,
-        "copied_to_device": 6, "bytes_copied": 3600,
-    });
-    assert_eq!(publishers[0]["counters"], counters);
-    let subscription = |at: usize| &topic["subscriptions"][at];
-    let expected = |lost: u64, taken: u64, copies: u64, shared: u64, out: u64| {
-        json!({
-            "messages": taken, "lost": lost, "without_copy": taken - copies - shared, "as_they_lay": 0,
-            "shared_copies": shared, "copies_to_host": copies, "copies_to_device": 0, "copies_between_devices": 0,
-            "private_copies": 0, "bytes_copied": copies * 1000, "in_place": taken - 2 * out, "copied_out": out,
-            "deserialized": out, "bytes_out": out * 1500,
-        })
-    };
-    assert_eq!(subscription(0)["counters"], expected(0, 8, 8, 0, 1));
-    assert_eq!(subscription(1)["counters"], expected(0, 8, 0, 8, 0));
-    assert_eq!(subscription(2)["counters"], expected(5, 3, 0, 0, 0));
-    let memories: Vec<&Value> = (0..3).map(|at| &subscription(at)["memory"]).collect();
-    assert_eq!(memories, ["host", "host", "sim:7"]);
-    // The same in Rust, by the endpoints themselves.
-    assert_eq!((host.counters().copies(), other.counters().shared_copies, device.counters().lost), (8, 8, 5));
-    assert_eq!((publisher.counters().in_place(), publisher.domain(), device.domain()), (2, sim, sim));
-
-    let text = root.says(&["stats"]);
-    for wanted in [
-        "8 copies into host, 7.8 KiB",
-        "publisher in sim:7",
-        "8 messages, 7.8 KiB, 2 made in place, 6 copied to the device; 3.5 KiB copied",
-        "8 messages, 8 copied to the host, 1 copied out, 1 deserialized; 7.8 KiB copied across; 1.5 KiB copied out",
-        "8 messages, 8 from others' copies",
-        "subscription in sim:7",
-        "3 messages, 3 as published, 5 lost",
-    ] {
-        assert!(text.contains(wanted), "{wanted}: {text}");
-    }
-    let text = root.says(&["list"]);
-    for wanted in ["8 published, in sim:7", "0 unread, 0 held, in host", "1 publisher, 3 subscriptions", "copies of"] {
-        assert!(text.contains(wanted), "{wanted}: {text}");
-    }
-    let list = root.list();
-    assert_eq!(only(&list, "topics")[0]["copiers"].as_array().map(Vec::len), Some(1), "one of them made the copies");
-    drop((publisher, host, other, device));
-    here.leave();
-    there.leave();
 }
 
 #[test]
